@@ -1,0 +1,232 @@
+-- The log: one dense, append-only sequence of events of all tenants.
+create schema belfry;
+
+-- Each unforked history of the log has a random name, the first half of every cursor. A cursor of an earlier
+-- epoch is still good up to every fork point after that epoch.
+create table belfry.epochs (
+  n integer generated always as identity,
+  name text not null,
+  -- The newest seq that this epoch shares with the one before it.
+  forked_at bigint not null,
+  began_at timestamptz not null default now(),
+  constraint epochs_pkey primary key (n),
+  constraint epochs_name_key unique (name)
+);
+insert into belfry.epochs (name, forked_at)
+values (substr(replace(gen_random_uuid()::text, '-', ''), 1, 12), 0);
+
+-- `data` is text, not jsonb: jsonb reorders keys and refuses valid JSON such as "\u0000", and what is replayed
+-- must equal what was heard live byte for byte. `batch` and `batch_index` say which append call stored the row,
+-- and as which of its events; that is how an append whose answer was lost is looked for.
+create table belfry.events (
+  seq bigint not null,
+  tenant text not null,
+  topic text not null,
+  type text not null,
+  key text,
+  data text not null,
+  at timestamptz not null,
+  expires_at timestamptz,
+  batch uuid not null,
+  batch_index integer not null,
+  constraint events_pkey primary key (seq)
+) partition by range (seq);
+create index events_by_topic on belfry.events (tenant, topic, seq);
+create index events_by_key on belfry.events (tenant, topic, key, seq) where key is not null;
+
+-- Which partitions exist: seqs from from_seq up to, but not including, to_seq.
+create table belfry.partitions (
+  name text not null,
+  from_seq bigint not null,
+  to_seq bigint not null,
+  constraint partitions_pkey primary key (name),
+  constraint partitions_range check (from_seq < to_seq)
+);
+
+-- The oldest seq still kept. Inserted, never updated; the largest counts. It matters only while the log is
+-- empty: otherwise the oldest and the newest row speak for themselves.
+create table belfry.floors (
+  seq bigint not null,
+  set_at timestamptz not null default now(),
+  constraint floors_pkey primary key (seq)
+);
+insert into belfry.floors (seq) values (1);
+
+-- What was published under a key of the publisher's: `request:<Idempotency-Key>` with the place of the event in
+-- its request, or `event:<dedupeId>` with place 0. The digest tells a repeat from another body.
+create table belfry.dedupe (
+  tenant text not null,
+  id text not null,
+  place integer not null,
+  digest text not null,
+  seq bigint not null,
+  stored_at timestamptz not null default now(),
+  constraint dedupe_pkey primary key (tenant, id, place)
+);
+
+-- Append calls that were given up before they happened: should one wake up after all, it fails on its row here.
+create table belfry.voided_batches (
+  id uuid not null,
+  voided_at timestamptz not null default now(),
+  constraint voided_batches_pkey primary key (id)
+);
+
+create function belfry.log_head() returns bigint
+language sql stable
+as $$
+  select coalesce(
+    (select seq from belfry.events order by seq desc limit 1),
+    (select max(seq) - 1 from belfry.floors))
+$$;
+comment on function belfry.log_head() is 'The newest seq of the log; 0 when nothing was ever stored.';
+
+create function belfry.log_floor() returns bigint
+language sql stable
+as $$
+  select coalesce(
+    (select seq from belfry.events order by seq limit 1),
+    (select max(seq) from belfry.floors))
+$$;
+comment on function belfry.log_floor() is 'The oldest seq still kept; head + 1 when the log is empty.';
+
+-- Whoever appends holds this lock, and only within one server-side call, so that no client round trip and no
+-- transaction of a caller's is ever waited for. Every statement after it sees all earlier appends, because in a
+-- READ COMMITTED session each statement of a VOLATILE function takes a snapshot of its own.
+create function belfry.lock_log() returns void
+language plpgsql volatile
+as $$
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'the log is appended to in READ COMMITTED transactions only'
+      using errcode = 'active_sql_transaction';
+  end if;
+  perform pg_advisory_xact_lock(1650815078, 1);
+end
+$$;
+
+-- Stores the events of one batch, all or none, as the next seqs of the log.
+--
+-- One array element per event: `requests` numbers the request it belongs to, `places` its place in that request.
+-- `request_keys` and `dedupe_ids` are null where the publisher gave none; within one batch no key may occur in
+-- two requests, and no dedupe id twice. A request of which any key is known with another digest is left out.
+--
+-- Returns the epoch, the time given to the events (ms since 1970), the head before the first of them and, unless
+-- nothing had a key (then the seqs are head + 1, head + 2, …), for each event its seq (null: left out) and
+-- whether it was known already, with the indexes (from 1) of the events whose key had another digest.
+create function belfry.append(
+  batch uuid, keyed boolean,
+  requests integer[], places integer[], tenants text[], topics text[], types text[], keys text[], data text[],
+  expiries timestamptz[], request_keys text[], request_digests text[], dedupe_ids text[], dedupe_digests text[],
+  out epoch text, out at_ms bigint, out head bigint,
+  out seqs bigint[], out known boolean[], out mismatched integer[])
+language plpgsql volatile
+as $$
+declare
+  moment timestamptz;
+begin
+  perform belfry.lock_log();
+
+  if exists (select from belfry.voided_batches v where v.id = append.batch) then
+    raise exception 'batch % was given up before it was stored', append.batch using errcode = 'BF001';
+  end if;
+  select e.name into append.epoch from belfry.epochs e order by e.n desc limit 1;
+  append.head := belfry.log_head();
+  moment := date_trunc('milliseconds', clock_timestamp());
+  append.at_ms := extract(epoch from moment) * 1000;
+
+  if not append.keyed then
+    insert into belfry.events (seq, tenant, topic, type, key, data, at, expires_at, batch, batch_index)
+    select append.head + e.n, e.tenant, e.topic, e.type, e.key, e.data, moment, e.expires_at, append.batch, e.n
+    from unnest(append.tenants, append.topics, append.types, append.keys, append.data, append.expiries)
+      with ordinality as e(tenant, topic, type, key, data, expires_at, n);
+    return;
+  end if;
+
+  with event as (
+    select e.*,
+      whole.seq as request_seq, single.seq as single_seq, coalesce(whole.seq, single.seq) as known_seq,
+      coalesce(whole.digest <> e.request_digest, false)
+        or coalesce(single.digest <> e.dedupe_digest, false) as mismatch
+    from unnest(append.requests, append.places, append.tenants, append.topics, append.types, append.keys,
+        append.data, append.expiries, append.request_keys, append.request_digests, append.dedupe_ids,
+        append.dedupe_digests)
+      with ordinality as e(request, place, tenant, topic, type, key,
+        data, expires_at, request_key, request_digest, dedupe_id,
+        dedupe_digest, n)
+    left join belfry.dedupe whole
+      on whole.tenant = e.tenant and whole.id = 'request:' || e.request_key and whole.place = e.place
+    left join belfry.dedupe single
+      on single.tenant = e.tenant and single.id = 'event:' || e.dedupe_id and single.place = 0
+  ), judged as (
+    select *, bool_or(mismatch) over (partition by request) as refused from event
+  ), placed as (
+    select *, case when not refused then coalesce(known_seq,
+      append.head + count(*) filter (where known_seq is null and not refused) over (order by n)) end as seq
+    from judged
+  ), stored as (
+    insert into belfry.events (seq, tenant, topic, type, key, data, at, expires_at, batch, batch_index)
+    select p.seq, p.tenant, p.topic, p.type, p.key, p.data, moment, p.expires_at, append.batch, p.n
+    from placed p where p.known_seq is null and not p.refused
+  ), remembered as (
+    insert into belfry.dedupe (tenant, id, place, digest, seq)
+    select p.tenant, 'request:' || p.request_key, p.place, p.request_digest, p.seq
+    from placed p where p.request_key is not null and p.request_seq is null and not p.refused
+    union all
+    select p.tenant, 'event:' || p.dedupe_id, 0, p.dedupe_digest, p.seq
+    from placed p where p.dedupe_id is not null and p.single_seq is null and not p.refused
+  )
+  select array_agg(p.seq order by p.n), array_agg(p.known_seq is not null order by p.n),
+    coalesce(array_agg(p.n::integer order by p.n) filter (where p.mismatch), '{}')
+  into append.seqs, append.known, append.mismatched
+  from placed p;
+end
+$$;
+
+-- Finds out what became of a batch whose answer was lost. Returns its rows if it was stored; if not, makes sure
+-- that it never will be, should its backend still be waiting for the lock. `after` is a seq known to be older
+-- than the batch.
+create function belfry.settle_batch(batch uuid, after bigint)
+returns table (batch_index integer, seq bigint, epoch text)
+language plpgsql volatile
+as $$
+begin
+  perform belfry.lock_log();
+  return query
+    select e.batch_index, e.seq, (select h.name from belfry.epochs h order by h.n desc limit 1)
+    from belfry.events e
+    where e.seq > settle_batch.after and e.batch = settle_batch.batch
+    order by e.seq;
+  if not found then
+    delete from belfry.voided_batches v where v.voided_at < now() - interval '1 day';
+    insert into belfry.voided_batches (id) values (settle_batch.batch) on conflict do nothing;
+  end if;
+end
+$$;
+
+-- Adds partitions of `size` seqs until `ahead` seqs past the head are covered, and returns the first seq that has
+-- no partition. They are made as plain tables and
+-- attached: CREATE TABLE … PARTITION OF would wait for every open reader of the log and hold up all appends
+-- behind it, ATTACH waits for no reader and no writer.
+create function belfry.extend_log(size bigint, ahead bigint) returns bigint
+language plpgsql volatile
+as $$
+declare
+  first bigint;
+  child text;
+begin
+  perform pg_advisory_xact_lock(1650815078, 2);
+  loop
+    select coalesce(max(p.to_seq), 1) into first from belfry.partitions p;
+    if first > belfry.log_head() + extend_log.ahead then
+      return first;
+    end if;
+    child := 'events_' || first;
+    execute format('create table belfry.%I (like belfry.events including all, constraint %I check (seq >= %s and seq < %s))',
+      child, child || '_range', first, first + extend_log.size);
+    execute format('alter table belfry.events attach partition belfry.%I for values from (%s) to (%s)',
+      child, first, first + extend_log.size);
+    execute format('alter table belfry.%I drop constraint %I', child, child || '_range');
+    insert into belfry.partitions (name, from_seq, to_seq) values (child, first, first + extend_log.size);
+  end loop;
+end
+$$;

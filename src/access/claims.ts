@@ -1,0 +1,74 @@
+import { z } from 'zod';
+
+import { ALL, isTopic, isWildcard, topicFor } from '../log/topic.js';
+import type { Caller } from './caller.js';
+
+/** Latest time that a JavaScript date can tell, in epoch milliseconds; an `exp` past it is as good as this one. */
+const END_OF_TIME = 8.64e15;
+
+const TENANT = /^[A-Za-z0-9._~-]{1,100}$/;
+
+/** The claims that say who the caller is. The message completes the sentence `"claim" must be …`. */
+export const IDENTITY = z.object({
+  sub: z.string('a string').refine(sub => isNameable('user', sub), 'a name that fits a topic of its own'),
+  tenant: z.string('a string').regex(TENANT, '1 to 100 characters of A-Z a-z 0-9 . _ ~ -').default('default'),
+  roles: z
+    .array(z.string('a string'), 'an array of strings')
+    .refine(
+      roles => roles.every(role => isNameable('role', role)),
+      'names that each fit a topic of their own',
+    )
+    .default([]),
+  topics: z
+    .array(z.string('a string'), 'an array of strings')
+    .refine(topics => topics.every(isGrant), 'topics such as room:9, or whole kinds such as room:*')
+    .default([]),
+  scope: z.string('a string of scopes with spaces between them').default(''),
+});
+
+/** The claims of a token: RFC 7519, section 4.1, of which `exp` is required here, and Belfry's own. */
+export const CLAIMS = IDENTITY.extend({
+  exp: z.number('a number of seconds since 1970'),
+  iat: z.number('a number of seconds since 1970').optional(),
+});
+
+/** What the claims grant. */
+export function callerFrom(claims: z.infer<typeof CLAIMS>): Caller {
+  const scopes = new Set(claims.scope.split(' ').filter(scope => scope !== ''));
+  const wildcards = new Set(claims.topics.filter(isWildcard));
+  if (scopes.has('jobs')) wildcards.add('job:*');
+  if (scopes.has('admin')) wildcards.add('*');
+  return {
+    tenant: claims.tenant,
+    sub: claims.sub,
+    scopes,
+    topics: [
+      ...new Set([
+        topicFor('user', claims.sub),
+        ALL,
+        ...claims.roles.map(role => topicFor('role', role)),
+        ...claims.topics.filter(isTopic),
+      ]),
+    ],
+    wildcards: [...wildcards],
+    expiresAt: Math.min(claims.exp * 1000, END_OF_TIME),
+  };
+}
+
+/** The first thing that is wrong, as a sentence. What is wrong with the whole is a sentence already. */
+export function explain(error: z.ZodError): string {
+  const [issue] = error.issues;
+  if (issue === undefined) return error.message;
+  if (issue.path.length === 0) return issue.message;
+  return `"${issue.path.join('.')}" must be ${issue.message}.`;
+}
+
+function isNameable(kind: string, name: string): boolean {
+  // A lone surrogate has no UTF-8, so it has no topic either.
+  return !/\p{Surrogate}/u.test(name) && isTopic(topicFor(kind, name));
+}
+
+/** A token grants topics and kinds; everything at once is what scope `admin` is for. */
+function isGrant(value: string): boolean {
+  return value !== '*' && (isTopic(value) || isWildcard(value));
+}

@@ -1,0 +1,98 @@
+import { isUtf8 } from 'node:buffer';
+import { Problem } from '../errors/problem.js';
+import type { NewEvent } from '../log/event.js';
+import { parseEvent } from './event.parser.js';
+import { rawMembers } from './raw.json.js';
+
+/** Lines in one block, at most so many. */
+const BLOCK_LINES = 500;
+/** Longest line, in bytes: the largest data there may be, with some space, a topic, a type and so on. */
+const LINE_BYTES = 128 * 1024;
+const NEWLINE = 0x0a;
+
+/** Some lines that came together. */
+export interface Block {
+  readonly events: NewEvent[];
+  /** Number of each event's line, from 1. */
+  readonly lines: number[];
+  /** What is wrong with the line after them; nothing behind it is looked at. */
+  readonly problem: Problem | undefined;
+}
+
+/**
+ * Cuts newline-delimited JSON into blocks of events as it comes in: a slow source is not held up, and of a fast one
+ * no more is in memory than a chunk and a line. Whoever takes the blocks sets the pace. Blank lines are skipped.
+ * The last line needs no newline, but the source has to end well.
+ *
+ * @throws what the source throws when it breaks off
+ */
+export async function* readLines(source: AsyncIterable<Buffer>): AsyncGenerator<Block> {
+  let rest: Buffer = Buffer.alloc(0);
+  let number = 0;
+  for await (const chunk of source) {
+    const text = rest.length > 0 ? Buffer.concat([rest, chunk]) : chunk;
+    const end = text.lastIndexOf(NEWLINE) + 1;
+    rest = text.subarray(end);
+    yield* blocksOf(text.subarray(0, end));
+    if (rest.length > LINE_BYTES) {
+      yield { events: [], lines: [], problem: tooLong(number + 1) };
+      return;
+    }
+  }
+  yield* blocksOf(rest);
+
+  function* blocksOf(text: Buffer): Generator<Block> {
+    let block: Block = { events: [], lines: [], problem: undefined };
+    for (const line of split(text)) {
+      number++;
+      try {
+        const event = parseLine(line, number);
+        if (!event) continue;
+        block.events.push(event);
+        block.lines.push(number);
+      } catch (error) {
+        if (!(error instanceof Problem)) throw error;
+        yield { ...block, problem: error };
+        return;
+      }
+      if (block.events.length === BLOCK_LINES) {
+        yield block;
+        block = { events: [], lines: [], problem: undefined };
+      }
+    }
+    if (block.events.length > 0) yield block;
+  }
+}
+
+function* split(text: Buffer): Generator<Buffer> {
+  let start = 0;
+  while (start < text.length) {
+    const newline = text.indexOf(NEWLINE, start);
+    const end = newline < 0 ? text.length : newline;
+    yield text.subarray(start, end);
+    start = end + 1;
+  }
+}
+
+function parseLine(bytes: Buffer, line: number): NewEvent | undefined {
+  if (bytes.length > LINE_BYTES) throw tooLong(line);
+  if (!isUtf8(bytes)) throw new Problem('line-invalid', `Line ${line} is not UTF-8.`, { line });
+  const text = bytes.toString();
+  if (text.trim() === '') return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : 'it cannot be parsed';
+    throw new Problem('line-invalid', `Line ${line} is not JSON: ${reason}.`, { line });
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new Problem('line-invalid', `Line ${line} is not a JSON object.`, { line });
+  }
+  // A line is one event, whatever members it has.
+  return parseEvent(value, rawMembers(`[${text}]`, 'data')[0], { line });
+}
+
+function tooLong(line: number): Problem {
+  return new Problem('line-too-long', `Line ${line} is longer than ${LINE_BYTES} bytes.`, { line });
+}

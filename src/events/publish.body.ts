@@ -1,0 +1,60 @@
+import express, { type Request, type Response } from 'express';
+import { isUtf8 } from 'node:buffer';
+import { promisify } from 'node:util';
+import { Problem } from '../errors/problem.js';
+import type { NewEvent } from '../log/event.js';
+import { parseEvent } from './event.parser.js';
+import { rawMembers } from './raw.json.js';
+
+/** Events in one JSON request. */
+const MAX_EVENTS = 1_000;
+
+/**
+ * Reads a whole body, inflated if need be.
+ *
+ * @throws the error of raw-body (`status`, `type`), which the problem filter understands
+ */
+export async function readBody(request: Request, response: Response, maxBytes: number): Promise<Buffer> {
+  const read = express.raw({ type: () => true, limit: maxBytes });
+  await promisify(read)(request, response);
+  const body: unknown = request.body;
+  return Buffer.isBuffer(body) ? body : Buffer.alloc(0);
+}
+
+/**
+ * The events of a JSON body: one event, an array of them, or `{"events": […]}`.
+ *
+ * @throws Problem naming the first event that is wrong, by its index
+ */
+export function parseBody(body: Buffer): NewEvent[] {
+  if (!isUtf8(body)) throw new Problem('body-invalid', 'Send the body in UTF-8.');
+  const text = body.toString();
+  const values = eventsOf(parseJson(text));
+  if (values.length > MAX_EVENTS) {
+    throw new Problem(
+      'events-too-many',
+      `The request has ${values.length} events and may have ${MAX_EVENTS}: split it, or stream application/x-ndjson.`,
+    );
+  }
+  const data = rawMembers(text, 'data');
+  return values.map((value, index) => parseEvent(value, data[index], { index }));
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : 'it cannot be parsed';
+    throw new Problem('json-invalid', `The body is not JSON: ${reason}.`);
+  }
+}
+
+function eventsOf(value: unknown): unknown[] {
+  if (Array.isArray(value)) return value;
+  if (typeof value !== 'object' || value === null) {
+    throw new Problem('body-invalid', 'Send an event, an array of events, or {"events": […]}.');
+  }
+  if (!('events' in value)) return [value];
+  if (!Array.isArray(value.events)) throw new Problem('body-invalid', '"events" is an array of events.');
+  return value.events;
+}

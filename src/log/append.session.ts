@@ -1,0 +1,142 @@
+import type pg from 'pg';
+import type { Database } from '../database/database.js';
+import type { AppendRequest, Batch } from './append.batch.js';
+import { digestOf } from './digest.js';
+
+const APPEND = `select epoch, at_ms, head, seqs, known, mismatched
+  from belfry.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`;
+const SETTLE = 'select batch_index, seq, epoch from belfry.settle_batch($1, $2)';
+
+/** What the append call answered; seqs and indexes are per event of the batch, in order. */
+export interface Appended {
+  readonly epoch: string;
+  readonly at: number;
+  /** The head before the batch. */
+  readonly head: number;
+  /** Undefined when nothing had a key: the events are `head + 1`, `head + 2`, …. */
+  readonly keyed?: {
+    /** Null: left out, because a key of its request was used with another body. */
+    readonly seqs: readonly (number | null)[];
+    readonly known: readonly boolean[];
+    /** Indexes, from 0, of the events whose key was used with another body. */
+    readonly mismatched: readonly number[];
+  };
+}
+
+/** A batch that was found: seq by index of the event in the batch, from 0. */
+export interface Settled {
+  readonly epoch: string;
+  readonly seqs: ReadonlyMap<number, number>;
+}
+
+interface AppendRow extends pg.QueryResultRow {
+  epoch: string;
+  at_ms: string;
+  head: string;
+  seqs: (string | null)[] | null;
+  known: boolean[] | null;
+  mismatched: number[] | null;
+}
+
+/**
+ * A Postgres session that only appends. It is used by one caller at a time and is thrown away at the first sign of
+ * trouble, because everything that is known about a batch depends on knowing the session's state.
+ */
+export class AppendSession {
+  private constructor(
+    private readonly database: Database,
+    private readonly client: pg.Client,
+  ) {}
+
+  /** @param timeoutMs how long one call may take, at the server and seen from here */
+  static async open(
+    database: Database,
+    timeoutMs: number,
+  ): Promise<{ session: AppendSession; head: number }> {
+    const client = database.session('belfry-append', timeoutMs);
+    try {
+      await client.connect();
+      await client.query(
+        `set default_transaction_isolation = 'read committed'; set statement_timeout = ${timeoutMs}`,
+      );
+      const { rows } = await client.query<{ head: string }>('select belfry.log_head() as head');
+      return { session: new AppendSession(database, client), head: Number(rows[0]?.head) };
+    } catch (error) {
+      void database.close(client);
+      throw error;
+    }
+  }
+
+  async append(batch: Batch, timeoutMs: number): Promise<Appended> {
+    const { columns, keyed } = columnsOf(batch.requests);
+    const query = {
+      name: 'append',
+      text: APPEND,
+      values: [batch.id, keyed, ...columns],
+      query_timeout: timeoutMs,
+    };
+    const { rows } = await this.client.query<AppendRow>(query);
+    const row = rows[0];
+    if (!row) throw new Error('belfry.append returned no row');
+    return {
+      epoch: row.epoch,
+      at: Number(row.at_ms),
+      head: Number(row.head),
+      ...(row.seqs &&
+        row.known &&
+        row.mismatched && {
+          keyed: {
+            seqs: row.seqs.map(seq => (seq === null ? null : Number(seq))),
+            known: row.known,
+            mismatched: row.mismatched.map(n => n - 1),
+          },
+        }),
+    };
+  }
+
+  /**
+   * Finds the rows of a batch, or makes sure that there will never be any.
+   *
+   * @param after a seq older than the batch
+   * @returns undefined when the batch is void
+   */
+  async settle(batchId: string, after: number, timeoutMs: number): Promise<Settled | undefined> {
+    const query = { text: SETTLE, values: [batchId, after], query_timeout: timeoutMs };
+    const { rows } = await this.client.query<{ batch_index: number; seq: string; epoch: string }>(query);
+    if (!rows[0]) return undefined;
+    return { epoch: rows[0].epoch, seqs: new Map(rows.map(row => [row.batch_index - 1, Number(row.seq)])) };
+  }
+
+  /** Leaves at once; a call that is under way ends with an unknown outcome. */
+  async close(): Promise<void> {
+    await this.database.close(this.client);
+  }
+}
+
+/** The arguments of belfry.append after the first two: an array per column, an element per event. */
+function columnsOf(requests: readonly AppendRequest[]): { columns: unknown[][]; keyed: boolean } {
+  const columns: unknown[][] = Array.from({ length: 12 }, () => []);
+  let keyed = false;
+  requests.forEach(({ tenant, events, idempotency }, request) => {
+    keyed ||= idempotency !== undefined;
+    events.forEach((event, index) => {
+      keyed ||= event.dedupeId !== null;
+      const row = [
+        request,
+        idempotency?.places[index] ?? 0,
+        tenant,
+        event.topic,
+        event.type,
+        event.key,
+        event.data,
+        event.expiresAt === null ? null : new Date(event.expiresAt).toISOString(),
+        idempotency?.key ?? null,
+        idempotency?.digests[index] ?? null,
+        event.dedupeId,
+        event.dedupeId === null ? null : digestOf(event),
+      ];
+      row.forEach((value, column) => columns[column]?.push(value));
+    });
+  });
+  return { columns, keyed };
+}

@@ -1,0 +1,307 @@
+import { Inject, Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
+import { Subject } from 'rxjs';
+import { CONFIG, type Config } from '../config/config.js';
+import { Database } from '../database/database.js';
+import { reasonOf } from '../errors/reason.js';
+import { AppendError, type AppendFailure, judge } from './append.error.js';
+import { type AppendRequest, type AppendedEvents, Batch, type Placed } from './append.batch.js';
+import { type Appended, AppendSession, type Settled } from './append.session.js';
+import { Partitions } from './partitions.js';
+
+/** Events in one append call, at most so many, and bytes of their data, unless one request alone has more. */
+const BATCH_EVENTS = 1_000;
+const BATCH_BYTES = 1024 * 1024;
+/** What an event costs in the queue besides its data, in bytes; so that many small events count as well. */
+const EVENT_OVERHEAD = 200;
+/** Pause before the database is tried again, in milliseconds. */
+const RETRY_MS = 100;
+
+interface Waiting extends AppendRequest {
+  readonly bytes: number;
+  /** Until when it may wait for the database, by the monotonic clock. */
+  readonly deadline: number;
+  resolve(placed: Placed[]): void;
+  reject(error: AppendError): void;
+}
+
+/**
+ * Group commit: what arrives while an append is in flight goes into the next one. One batch at a time:
+ *
+ *     waiting ─► sent ─┬─► stored ───────────────────────────► answered with ids
+ *        ▲             ├─► poisoned: each half on its own ───► the culprit alone is refused
+ *        │             ├─► refused, not stored ─┐
+ *        │             └─► unknown ─► settled ──┤ void
+ *        │                              │  └────┼─ found ────► answered with ids
+ *        │                              │       │
+ *        └── until the deadline ────────│───────┴────────────► database-unavailable
+ *                                       └─ cannot be settled ► outcome-unknown
+ *
+ * Requests leave in the order in which they came. A batch goes back to waiting only when it is certain that it was
+ * not stored, so nothing is ever sent twice blindly.
+ */
+@Injectable()
+export class Appender implements OnApplicationShutdown {
+  /** What this instance appended, right after each commit, in log order. */
+  readonly appended = new Subject<AppendedEvents>();
+
+  private readonly logger = new Logger(Appender.name);
+  private queue: Waiting[] = [];
+  private queuedBytes = 0;
+  /** Batches that were sent, are certainly not stored, and come before the queue. */
+  private readonly again: Batch<Waiting>[] = [];
+  private session: AppendSession | undefined;
+  /** A seq that is older than whatever is sent next. */
+  private head = 0;
+  private running: Promise<void> | undefined;
+  private stopped = false;
+
+  constructor(
+    private readonly database: Database,
+    private readonly partitions: Partitions,
+    @Inject(CONFIG) private readonly config: Config,
+  ) {}
+
+  /**
+   * Appends a request, all of it or nothing.
+   *
+   * @returns where each event is, in order, once it is committed
+   * @throws AppendError when it is not stored, or not certainly so
+   */
+  append(request: AppendRequest): Promise<Placed[]> {
+    return new Promise((resolve, reject) => {
+      const bytes = request.events.reduce((sum, event) => sum + event.data.length + EVENT_OVERHEAD, 0);
+      if (this.stopped) {
+        reject(new AppendError('shutting-down', 'the instance is going down'));
+      } else if (this.queuedBytes > 0 && this.queuedBytes + bytes > this.config.publishQueueBytes) {
+        reject(new AppendError('queue-full', 'too many publishes are waiting for the database'));
+      } else {
+        const deadline = performance.now() + this.config.publishTimeoutMs;
+        this.queue.push({ ...request, bytes, deadline, resolve, reject });
+        this.queuedBytes += bytes;
+        this.running ??= this.run().finally(() => (this.running = undefined));
+      }
+    });
+  }
+
+  /** Takes nothing more, sees what was taken through to its end, and closes the session. */
+  async onApplicationShutdown(): Promise<void> {
+    this.stopped = true;
+    await this.running;
+    await this.session?.close();
+    this.appended.complete();
+  }
+
+  private async run(): Promise<void> {
+    // One turn of the event loop, so that all requests that were read together are appended together.
+    await new Promise(setImmediate);
+    for (let batch = this.next(); batch; batch = this.next()) {
+      await this.write(batch);
+    }
+  }
+
+  private next(): Batch<Waiting> | undefined {
+    return this.again.shift() ?? (this.queue.length > 0 ? this.take() : undefined);
+  }
+
+  private take(): Batch<Waiting> {
+    const keys = new Set<string>();
+    let events = 0;
+    let bytes = 0;
+    let count = 0;
+    for (const request of this.queue) {
+      events += request.events.length;
+      bytes += request.bytes;
+      if (count > 0 && (events > BATCH_EVENTS || bytes > BATCH_BYTES)) break;
+      // A key that is in the batch already has to wait for what the log remembers of it. All behind it wait too:
+      // nobody is overtaken.
+      const own = keysOf(request);
+      if (own.some(key => keys.has(key))) break;
+      own.forEach(key => keys.add(key));
+      count++;
+    }
+    const requests = this.queue.splice(0, count);
+    for (const request of requests) this.queuedBytes -= request.bytes;
+    return new Batch(requests);
+  }
+
+  private async write(batch: Batch<Waiting>): Promise<void> {
+    let session: AppendSession;
+    try {
+      session = await this.openSession();
+    } catch (error) {
+      await this.putBack(batch, error);
+      return;
+    }
+    const before = this.head;
+    try {
+      const appended = await session.append(batch, this.config.publishTimeoutMs);
+      this.answer(batch, appended);
+    } catch (error) {
+      switch (judge(error)) {
+        case 'poisoned':
+          this.isolate(batch, error);
+          break;
+        case 'no-partition':
+          await this.addPartition(batch);
+          break;
+        case 'refused':
+          await this.putBack(batch, error);
+          break;
+        case 'refused-session':
+          this.dropSession();
+          await this.putBack(batch, error);
+          break;
+        case 'unknown':
+          this.dropSession();
+          await this.settle(batch, before, error);
+          break;
+      }
+    }
+  }
+
+  private answer(batch: Batch<Waiting>, { epoch, at, head, keyed }: Appended): void {
+    const fresh: AppendedEvents['events'][number][] = [];
+    let index = 0;
+    const answers = batch.requests.map(request => {
+      const first = index;
+      const placed = request.events.map((event): Placed | undefined => {
+        const seq = keyed ? keyed.seqs[index] : head + index + 1;
+        const duplicate = keyed?.known[index] ?? false;
+        index++;
+        if (seq === null || seq === undefined) return undefined;
+        if (!duplicate) fresh.push({ ...event, tenant: request.tenant, seq, at });
+        return { epoch, seq, duplicate };
+      });
+      return { request, first, placed };
+    });
+    this.head = head + fresh.length;
+    // The tail hears of the events before their publishers do: whoever was answered can rely on it.
+    if (fresh.length > 0) this.appended.next({ epoch, head, events: fresh });
+    this.partitions.headIsAt(this.head);
+
+    for (const { request, first, placed } of answers) {
+      if (placed.every(place => place !== undefined)) {
+        request.resolve(placed);
+      } else {
+        const culprit = keyed?.mismatched.find(n => n >= first && n < first + request.events.length);
+        request.reject(
+          new AppendError(
+            'idempotency-mismatch',
+            'the key was used before with another body',
+            culprit === undefined ? undefined : culprit - first,
+          ),
+        );
+      }
+    }
+  }
+
+  /** Postgres refused the data: finds the request that is to blame, so that its neighbours do not fail with it. */
+  private isolate(batch: Batch<Waiting>, cause: unknown): void {
+    const [only, ...others] = batch.requests;
+    if (only && others.length === 0) {
+      this.logger.warn(`Postgres refused a publish that passed validation: ${reasonOf(cause)}`);
+      const index = only.events.length === 1 ? 0 : undefined;
+      only.reject(new AppendError('data-refused', 'the database refuses the data', index, { cause }));
+      return;
+    }
+    this.again.unshift(...batch.halves());
+  }
+
+  private async addPartition(batch: Batch<Waiting>): Promise<void> {
+    try {
+      await this.partitions.extend();
+    } catch (error) {
+      await this.putBack(batch, error);
+      return;
+    }
+    await this.putBack(batch, undefined);
+  }
+
+  /** The answer was lost. Only the log knows whether the batch is in it. */
+  private async settle(batch: Batch<Waiting>, before: number, cause: unknown): Promise<void> {
+    this.logger.warn(`the answer to an append was lost (${reasonOf(cause)}); looking for its batch`);
+    const deadline = performance.now() + this.config.publishTimeoutMs;
+    do {
+      try {
+        const session = await this.openSession();
+        const found = await session.settle(batch.id, before, this.config.publishTimeoutMs);
+        if (found) {
+          this.answerFound(batch, found, cause);
+        } else {
+          await this.putBack(batch, cause);
+        }
+        return;
+      } catch (error) {
+        this.logger.warn(`the batch could not be looked for: ${reasonOf(error)}`);
+        this.dropSession();
+        await pause(RETRY_MS);
+      }
+    } while (performance.now() < deadline);
+    this.refuse(batch.requests, 'outcome-unknown', 'the connection to the database was lost', cause);
+  }
+
+  private answerFound(batch: Batch<Waiting>, { epoch, seqs }: Settled, cause: unknown): void {
+    let index = 0;
+    for (const request of batch.requests) {
+      const placed = request.events.map((): Placed | undefined => {
+        const seq = seqs.get(index++);
+        return seq === undefined ? undefined : { epoch, seq, duplicate: false };
+      });
+      if (placed.every(place => place !== undefined)) {
+        request.resolve(placed);
+      } else {
+        // Some of it was known already, or all of it was refused. It has keys, then: its repeat gets the answer.
+        this.refuse([request], 'outcome-unknown', 'the connection to the database was lost', cause);
+      }
+    }
+  }
+
+  /** Lets a batch that is certainly not stored try again, as long as its publishers wait for it. */
+  private async putBack(batch: Batch<Waiting>, cause: unknown): Promise<void> {
+    if (cause !== undefined) {
+      this.logger.warn(`an append was not stored: ${reasonOf(cause)}`);
+      await pause(RETRY_MS);
+    }
+    const now = performance.now();
+    const late = batch.requests.filter(request => request.deadline <= now);
+    const rest = batch.requests.filter(request => request.deadline > now);
+    this.refuse(late, 'database-unavailable', 'the database cannot be reached', cause);
+    // Under a new name: the old one may have been voided.
+    if (rest.length > 0) this.again.unshift(new Batch(rest));
+  }
+
+  private refuse(
+    requests: readonly Waiting[],
+    failure: AppendFailure,
+    message: string,
+    cause: unknown,
+  ): void {
+    for (const request of requests) request.reject(new AppendError(failure, message, undefined, { cause }));
+  }
+
+  private async openSession(): Promise<AppendSession> {
+    if (!this.session) {
+      const { session, head } = await AppendSession.open(this.database, this.config.publishTimeoutMs);
+      this.session = session;
+      this.head = head;
+    }
+    return this.session;
+  }
+
+  private dropSession(): void {
+    void this.session?.close();
+    this.session = undefined;
+  }
+}
+
+function keysOf({ tenant, events, idempotency }: AppendRequest): string[] {
+  const keys = idempotency ? [`${tenant} request:${idempotency.key} ${idempotency.places[0]}`] : [];
+  for (const { dedupeId } of events) {
+    if (dedupeId !== null) keys.push(`${tenant} event:${dedupeId}`);
+  }
+  return keys;
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise(resolve => setTimeout(resolve, ms));
+}

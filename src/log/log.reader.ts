@@ -1,0 +1,180 @@
+import { Injectable } from '@nestjs/common';
+import { Database } from '../database/database.js';
+import type { LogEvent } from './event.js';
+import type { TopicFilter } from './topic.filter.js';
+
+/** Rows and bytes of data in one page of the tail, at most so many; a single event may be larger. */
+const TAIL_EVENTS = 500;
+const TAIL_BYTES = 1024 * 1024;
+/** Bytes of data in one page of a replay: what a client that stops reading may leave in memory. */
+const REPLAY_BYTES = 256 * 1024;
+/** Seqs that one page of a wildcard looks through. */
+const WILDCARD_WINDOW = 5_000;
+
+const COLUMNS = `seq, tenant, topic, type, key, data, (extract(epoch from at) * 1000)::bigint as at,
+  (extract(epoch from expires_at) * 1000)::bigint as expires_at`;
+
+/** The events right after a seq, of all tenants. */
+const NEXT = `
+  select * from (
+    select ${COLUMNS}, sum(octet_length(data)) over (order by seq) - octet_length(data) as bytes_before
+    from (
+      select * from belfry.events where seq > $1 order by seq limit ${TAIL_EVENTS}
+    ) as page
+  ) as sized
+  where bytes_before < ${TAIL_BYTES}
+  order by seq`;
+
+/**
+ * A page of a replay: `candidate` reads a bounded number of rows, none past `reach`; `page` cuts them by bytes; and
+ * only then are filtered, superseded and expired ones left out, so that `looked_at` tells how far the page got,
+ * whatever it shows. One statement is one snapshot: the floor, the head and the rows belong together.
+ *
+ * $1 tenant, $2 topics, $3 after, $4 up to (null: the head), $5 limit, $6 types (null: all), $7 collapse
+ */
+const replay = (reach: string, candidate: string) => `
+  with bound as materialized (
+    select *, ${reach} as reach
+    from (select belfry.log_floor() as floor, belfry.log_head() as head, coalesce($4, belfry.log_head()) as up_to) as b
+  ), candidate as (${candidate}
+  ), page as materialized (
+    select * from (
+      select *, sum(octet_length(data)) over (order by seq) - octet_length(data) as bytes_before from candidate
+    ) as sized
+    where bytes_before < ${REPLAY_BYTES}
+  ), shown as (
+    select * from page
+    where ($6::text[] is null or type = any($6))
+      and (expires_at is null or expires_at > now())
+      and not ($7 and key is not null and exists (
+        select from belfry.events newer
+        where newer.tenant = $1 and newer.topic = page.topic and newer.key = page.key
+          and newer.seq > page.seq and newer.seq <= (select up_to from bound)
+          and ($6::text[] is null or newer.type = any($6))))
+  )
+  select bound.floor, bound.head,
+    case when (select count(*) from page) = $5 or (select count(*) from page) < (select count(*) from candidate)
+      then (select max(seq) from page) else bound.reach end as looked_at,
+    shown.seq, shown.tenant, shown.topic, shown.type, shown.key, shown.data,
+    (extract(epoch from shown.at) * 1000)::bigint as at,
+    (extract(epoch from shown.expires_at) * 1000)::bigint as expires_at
+  from bound left join shown on true
+  order by shown.seq`;
+
+const REPLAY_TOPICS = replay(
+  'up_to',
+  `
+    select event.* from unnest($2::text[]) as wanted(topic)
+    cross join lateral (
+      select * from belfry.events
+      where tenant = $1 and topic = wanted.topic and seq > $3 and seq <= (select reach from bound)
+      order by seq limit $5
+    ) as event
+    order by seq limit $5`,
+);
+
+/** By seq pages: a wildcard has no index of its own, and needs none as long as each page looks at a bounded range. */
+const REPLAY_WILDCARDS = replay(
+  `least(up_to, greatest($3, floor - 1) + ${WILDCARD_WINDOW})`,
+  `
+    select * from belfry.events
+    where tenant = $1 and seq > $3 and seq <= (select reach from bound)
+      and ($8 or topic = any($2) or topic ^@ any($9))
+    order by seq limit $5`,
+);
+
+export interface ReplayRequest {
+  readonly tenant: string;
+  readonly filter: TopicFilter;
+  /** Events newer than this seq. */
+  readonly after: number;
+  /** And not newer than this one; undefined: than the head of the database. */
+  readonly upTo?: number | undefined;
+  /** Whether an event is left out when a newer one up to `upTo` has its topic and key and passes the filter. */
+  readonly collapse: boolean;
+  /** Rows to look at, at most. */
+  readonly limit: number;
+}
+
+export interface ReplayPage {
+  readonly events: readonly LogEvent[];
+  /** Everything up to here was looked at: the cursor after this page. */
+  readonly cursor: number;
+  /** The oldest seq kept, and the newest, in the page's own snapshot. */
+  readonly floor: number;
+  readonly head: number;
+}
+
+interface EventRow {
+  seq: string;
+  tenant: string;
+  topic: string;
+  type: string;
+  key: string | null;
+  data: string;
+  at: string;
+  expires_at: string | null;
+}
+
+/** A row of a page, or all that there is when the page shows nothing: its bounds. */
+type ReplayRow = (EventRow | { seq: null }) & { floor: string; head: string; looked_at: string };
+
+/** Reads the log: in order, in bounded pages. */
+@Injectable()
+export class LogReader {
+  constructor(private readonly database: Database) {}
+
+  /** The events after a seq, of all tenants, at most one page of them. */
+  async next(after: number): Promise<LogEvent[]> {
+    const rows = await this.database.query<EventRow>({ name: 'next', text: NEXT, values: [after] });
+    return rows.map(toEvent);
+  }
+
+  /** The events after a seq that one subscriber is to see, at most one page of them. */
+  async replay(request: ReplayRequest): Promise<ReplayPage> {
+    const { tenant, filter, after, upTo, collapse, limit } = request;
+    const values = [tenant, filter.topics, after, upTo ?? null, limit, filter.types, collapse];
+    const rows = await this.database.query<ReplayRow>(
+      filter.exact
+        ? { name: 'replay-topics', text: REPLAY_TOPICS, values }
+        : {
+            name: 'replay-wildcards',
+            text: REPLAY_WILDCARDS,
+            values: [...values, filter.everything, filter.prefixes],
+          },
+    );
+    const [first] = rows;
+    if (!first) throw new Error('a replay page always has its bounds');
+    return {
+      // Without events there is one row, with the bounds alone.
+      events: first.seq === null ? [] : (rows as EventRow[]).map(toEvent),
+      cursor: Math.max(after, Number(first.looked_at)),
+      floor: Number(first.floor),
+      head: Number(first.head),
+    };
+  }
+
+  /** The floor and the head of the log, and the database's clock (ms since 1970). */
+  async bounds(): Promise<{ floor: number; head: number; now: number }> {
+    const [row] = await this.database.query<{ floor: string; head: string; now: string }>({
+      name: 'bounds',
+      text: `select belfry.log_floor() as floor, belfry.log_head() as head,
+        (extract(epoch from clock_timestamp()) * 1000)::bigint as now`,
+    });
+    if (!row) throw new Error('a SELECT without FROM returned no row');
+    return { floor: Number(row.floor), head: Number(row.head), now: Number(row.now) };
+  }
+}
+
+function toEvent(row: EventRow): LogEvent {
+  return {
+    seq: Number(row.seq),
+    tenant: row.tenant,
+    topic: row.topic,
+    type: row.type,
+    key: row.key,
+    data: row.data,
+    at: Number(row.at),
+    expiresAt: row.expires_at === null ? null : Number(row.expires_at),
+  };
+}

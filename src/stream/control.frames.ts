@@ -1,0 +1,40 @@
+/** Frames that Belfry sends of its own accord (WHATWG HTML, section 9.2.6). */
+
+/** Why a stream is ended on purpose. */
+export type EndReason = 'token-expired' | 'shutdown' | 'rotated';
+
+/** Why a cursor cannot be honoured. */
+export type ResetReason = 'expired' | 'forked' | 'unknown';
+
+/** @param ms when an EventSource is to come back after the connection ends, in milliseconds */
+export function retry(ms: number): string {
+  return `retry: ${Math.round(ms)}\n\n`;
+}
+
+/** An id alone: moves the client's cursor, and page code hears nothing. */
+export function heartbeat(cursor: string): string {
+  return `id: ${cursor}\n\n`;
+}
+
+/** A heartbeat that page code does hear. */
+export function heartbeatEvent(cursor: string): string {
+  return block('heartbeat', {}, cursor);
+}
+
+export function ready(cursor: string, topics: readonly string[], replayed: number): string {
+  return block('ready', { topics, replayed }, cursor);
+}
+
+/** @param body the oldest event still kept, and the newest */
+export function reset(cursor: string, body: { reason: ResetReason; oldest: string; head: string }): string {
+  return block('reset', body, cursor);
+}
+
+/** It has no id: the client keeps the cursor that it has. */
+export function end(reason: EndReason): string {
+  return block('end', { reason });
+}
+
+function block(event: string, data: object, id?: string): string {
+  return `${id === undefined ? '' : `id: ${id}\n`}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+}

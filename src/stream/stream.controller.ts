@@ -1,0 +1,111 @@
+import {
+  Body,
+  Controller,
+  Headers,
+  HttpCode,
+  Query,
+  RequestMethod,
+  Sse,
+  UseInterceptors,
+} from '@nestjs/common';
+import {
+  ApiBearerAuth,
+  ApiBody,
+  ApiOkResponse,
+  ApiOperation,
+  ApiProduces,
+  ApiQuery,
+  ApiTags,
+} from '@nestjs/swagger';
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Observable } from 'rxjs';
+import { CurrentCaller } from '../access/access.decorators.js';
+import type { Caller } from '../access/caller.js';
+import { Problem } from '../errors/problem.js';
+import { type Outlet, RequestOutlet } from './outlet.js';
+import { SseInterceptor } from './sse.interceptor.js';
+import { type Parameters, parseSubscription } from './stream.request.js';
+import { Subscriptions } from './subscriptions.js';
+
+const EVENT_STREAM = { description: 'An event stream that stays open.', schema: { type: 'string' } } as const;
+
+/** `GET /v1/stream`: the event stream (see PROTOCOL). */
+@ApiTags('stream')
+@ApiBearerAuth()
+@Controller('v1/stream')
+@UseInterceptors(SseInterceptor)
+export class StreamController {
+  constructor(private readonly subscriptions: Subscriptions) {}
+
+  @Sse()
+  @ApiOperation({ summary: 'Hear events as they are published, after those that were missed.' })
+  @ApiQuery({
+    name: 'topic',
+    required: false,
+    isArray: true,
+    description: 'kind:id, kind:* or *; at most 100.',
+  })
+  @ApiQuery({ name: 'type', required: false, isArray: true, description: 'Only events of these types.' })
+  @ApiQuery({
+    name: 'lastEventId',
+    required: false,
+    description: 'The cursor to go on from; "earliest" for everything kept. The header Last-Event-ID wins.',
+  })
+  @ApiQuery({ name: 'heartbeat', required: false, enum: ['event'] })
+  @ApiQuery({ name: 'named', required: false, type: Boolean, description: 'false: no event: lines.' })
+  @ApiQuery({
+    name: 'collapse',
+    required: false,
+    type: Boolean,
+    description: 'false: superseded events too.',
+  })
+  @ApiProduces('text/event-stream')
+  @ApiOkResponse(EVENT_STREAM)
+  stream(
+    @Query() query: Parameters,
+    @Headers() headers: IncomingHttpHeaders,
+    @CurrentCaller() caller: Caller,
+    @RequestOutlet() outlet: Outlet,
+  ): Observable<Buffer> {
+    return this.subscriptions.subscribe(parseSubscription(query, headers, caller), caller, outlet);
+  }
+
+  @Sse('', { method: RequestMethod.POST })
+  @HttpCode(200)
+  @ApiOperation({ summary: 'The same, with its parameters as JSON: for long lists of topics.' })
+  @ApiBody({
+    schema: {
+      type: 'object',
+      properties: {
+        topics: { type: 'array', items: { type: 'string' } },
+        types: { type: 'array', items: { type: 'string' } },
+        lastEventId: { type: 'string' },
+        heartbeat: { type: 'string', enum: ['event'] },
+        named: { type: 'boolean' },
+        collapse: { type: 'boolean' },
+      },
+    },
+  })
+  @ApiProduces('text/event-stream')
+  @ApiOkResponse(EVENT_STREAM)
+  streamByPost(
+    @Body() body: unknown,
+    @Headers() headers: IncomingHttpHeaders,
+    @CurrentCaller() caller: Caller,
+    @RequestOutlet() outlet: Outlet,
+  ): Observable<Buffer> {
+    return this.subscriptions.subscribe(
+      parseSubscription(toParameters(body), headers, caller),
+      caller,
+      outlet,
+    );
+  }
+}
+
+function toParameters(body: unknown): Parameters {
+  if (body === undefined) return {};
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+    throw new Problem('body-invalid', 'Send the parameters of the stream as one JSON object.');
+  }
+  return body as Parameters;
+}

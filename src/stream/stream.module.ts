@@ -1,0 +1,15 @@
+import { Module } from '@nestjs/common';
+import { LogModule } from '../log/log.module.js';
+import { TailModule } from '../tail/tail.module.js';
+import { CursorJudge } from './cursor.judge.js';
+import { Router } from './router.js';
+import { StreamController } from './stream.controller.js';
+import { Subscriptions } from './subscriptions.js';
+
+@Module({
+  imports: [LogModule, TailModule],
+  controllers: [StreamController],
+  providers: [CursorJudge, Router, Subscriptions],
+  exports: [CursorJudge, Router],
+})
+export class StreamModule {}

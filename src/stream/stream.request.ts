@@ -1,0 +1,117 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Caller } from '../access/caller.js';
+import { mayRead } from '../access/grants.js';
+import { Problem } from '../errors/problem.js';
+import { isTopic, isWildcard, TOPIC_RULE } from '../log/topic.js';
+import { TopicFilter } from '../log/topic.filter.js';
+import type { Subscription } from './subscriber.js';
+
+/** Topics, and types, in one request. */
+const MAX_NAMES = 100;
+const TYPE_LENGTH = 200;
+
+/** Parameters as a query string or a JSON body gives them. */
+export type Parameters = Record<string, unknown>;
+
+/**
+ * What to subscribe to.
+ *
+ * @throws Problem when a parameter is wrong or a topic is not granted
+ */
+export function parseSubscription(
+  parameters: Parameters,
+  headers: IncomingHttpHeaders,
+  caller: Caller,
+): Subscription {
+  const heartbeat = one(parameters, 'heartbeat');
+  if (heartbeat !== undefined && heartbeat !== 'event') {
+    throw new Problem(
+      'query-invalid',
+      'Leave out "heartbeat", or set it to "event" to hear heartbeats as events.',
+    );
+  }
+  return {
+    tenant: caller.tenant,
+    filter: parseFilter(parameters, caller),
+    lastEventId: parseLastEventId(parameters, headers),
+    named: parseFlag(parameters, 'named'),
+    collapse: parseFlag(parameters, 'collapse'),
+    heartbeatEvent: heartbeat === 'event',
+  };
+}
+
+/**
+ * The topics and types asked for; without topics, all exact ones that the caller is granted.
+ *
+ * @throws Problem `topic-invalid`, `topics-too-many`, `topic-forbidden`, `query-invalid`
+ */
+export function parseFilter(parameters: Parameters, caller: Caller): TopicFilter {
+  const types = list(parameters, 'type');
+  if (types.length > MAX_NAMES || types.some(type => type === '' || type.length > TYPE_LENGTH)) {
+    throw new Problem(
+      'query-invalid',
+      `Give at most ${MAX_NAMES} types of 1 to ${TYPE_LENGTH} characters each, or none to hear every type.`,
+    );
+  }
+  const asked = list(parameters, 'topic');
+  if (asked.length === 0) return new TopicFilter(caller.topics, types);
+  if (asked.length > MAX_NAMES) {
+    throw new Problem(
+      'topics-too-many',
+      `Ask for at most ${MAX_NAMES} topics, or for a whole kind with kind:*.`,
+    );
+  }
+  for (const pattern of asked) {
+    if (!isTopic(pattern) && !isWildcard(pattern)) {
+      const shown = pattern.slice(0, TYPE_LENGTH);
+      throw new Problem(
+        'topic-invalid',
+        `"${shown}" is not a topic: ${TOPIC_RULE}; kind:* and * stand for many.`,
+        {
+          topic: shown,
+        },
+      );
+    }
+    if (!mayRead(caller, pattern)) {
+      throw new Problem('topic-forbidden', `The credential does not grant the topic "${pattern}".`, {
+        topic: pattern,
+      });
+    }
+  }
+  return new TopicFilter([...new Set(asked)], types);
+}
+
+/** True unless it is "false". */
+export function parseFlag(parameters: Parameters, name: string): boolean {
+  const value = parameters[name];
+  if (value === undefined || value === true || value === 'true') return true;
+  if (value === false || value === 'false') return false;
+  throw new Problem('query-invalid', `Set "${name}" to true or false.`);
+}
+
+/** The value of a parameter that is given at most once; an empty one counts as left out. */
+export function one(parameters: Parameters, name: string): string | undefined {
+  const [value, ...more] = list(parameters, name);
+  if (more.length > 0) throw new Problem('query-invalid', `Give "${name}" at most once.`);
+  return value === '' ? undefined : value;
+}
+
+/**
+ * The header wins: it is what the browser itself remembers, while the query is what the page said at first. An
+ * EventSource's first request cannot carry the header, and a polyfill names the parameter in its own way.
+ */
+function parseLastEventId(parameters: Parameters, headers: IncomingHttpHeaders): string | undefined {
+  const header = headers['last-event-id'];
+  if (typeof header === 'string' && header !== '') return header;
+  return one(parameters, 'lastEventId') ?? one(parameters, 'last_event_id');
+}
+
+/** All values of a parameter; a JSON body may also use the plural for a list. */
+function list(parameters: Parameters, name: string): string[] {
+  const values = [parameters[name], parameters[`${name}s`]].flat().filter(value => value !== undefined);
+  return values.map(value => {
+    if (typeof value === 'number') return String(value);
+    if (typeof value === 'string') return value;
+    throw new Problem('query-invalid', `Give "${name}" as text.`);
+  });
+}

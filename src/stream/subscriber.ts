@@ -1,0 +1,302 @@
+import { setImmediate } from 'node:timers/promises';
+import { Observable, type Subscriber as Observer, filter, firstValueFrom, startWith } from 'rxjs';
+import { formatCursor } from '../log/cursor.js';
+import type { Epochs } from '../log/epochs.js';
+import type { LogReader } from '../log/log.reader.js';
+import type { TopicFilter } from '../log/topic.filter.js';
+import { FramedEvent } from '../tail/frame.js';
+import type { Tail } from '../tail/tail.js';
+import type { Bundle } from './bundle.js';
+import {
+  type EndReason,
+  end,
+  heartbeat,
+  heartbeatEvent,
+  type ResetReason,
+  ready,
+  reset,
+  retry,
+} from './control.frames.js';
+import type { CursorJudge } from './cursor.judge.js';
+import type { Outlet } from './outlet.js';
+import { catchUpPage } from './ring.page.js';
+import type { Listener, Router } from './router.js';
+
+/** Rows that one page of a replay from Postgres looks at. */
+const REPLAY_EVENTS = 200;
+
+/** What a client asked for, and may have. */
+export interface Subscription {
+  readonly tenant: string;
+  readonly filter: TopicFilter;
+  /** The client's cursor as it was sent; undefined: from now on. */
+  readonly lastEventId: string | undefined;
+  /** Whether published events carry their `event:` line. */
+  readonly named: boolean;
+  /** Whether a catch-up sends only the newest of the events with one topic and key. */
+  readonly collapse: boolean;
+  /** Whether page code is to hear heartbeats. */
+  readonly heartbeatEvent: boolean;
+}
+
+/** What a subscriber works with. */
+export interface StreamContext {
+  readonly tail: Tail;
+  readonly reader: LogReader;
+  readonly epochs: Epochs;
+  readonly judge: CursorJudge;
+  readonly router: Router;
+  /** Told when a stream had to be closed because the log could not be read. */
+  reportFailure(cause: unknown): void;
+}
+
+/**
+ * One open connection: a cursor over the log. It holds no events of its own, so what it costs does not depend on
+ * how far behind it is.
+ *
+ *     new ─ open ─► replaying ─ caught up, `ready` ─► live ─ socket full, or a gap ─► lagging
+ *                                                      ▲                                │
+ *                                                      └────────── caught up ───────────┘
+ *
+ * Any state ─ the client leaves, the stream is ended, the database cannot be read ─► closed.
+ *
+ * Replaying and lagging are the same work: pages from Postgres until the cursor is inside the ring, then from the
+ * ring, and between two pages a wait for the socket to have room. Each catch-up has a target, the head as it
+ * began; only up to there newer events hide older ones with the same key.
+ */
+export class Subscriber implements Listener {
+  readonly tenant: string;
+  readonly filter: TopicFilter;
+  /** The frames to write; subscribed to once. Completes when the stream ends on purpose. */
+  readonly frames = new Observable<Buffer>(observer => {
+    this.observer = observer;
+    void this.open();
+    return () => {
+      this.close();
+    };
+  });
+
+  private state: 'new' | 'replaying' | 'live' | 'lagging' | 'closed' = 'new';
+  private observer: Observer<Buffer> | undefined;
+  /** Everything up to here was sent or is not wanted. While live it is the tail's position, and is not kept here. */
+  private cursor = 0;
+  /** True until the first page of a replay from the oldest event on, whose floor is where it starts. */
+  private fromOldest = false;
+  private replayed = 0;
+  private wroteAt = performance.now();
+  private fullSince: number | undefined;
+
+  constructor(
+    private readonly context: StreamContext,
+    private readonly subscription: Subscription,
+    private readonly outlet: Outlet,
+    /** Called once, when nothing of the subscriber is left. */
+    private readonly closed: (subscriber: Subscriber) => void,
+  ) {
+    this.tenant = subscription.tenant;
+    this.filter = subscription.filter;
+  }
+
+  deliver(bundle: Bundle, before: number): void {
+    if (this.outlet.full) this.lag(before);
+    else this.write(bundle.bytes(this.subscription.named));
+  }
+
+  interrupt(before: number): void {
+    this.lag(before);
+  }
+
+  /**
+   * Does what is due by time.
+   *
+   * @param now by the monotonic clock
+   */
+  tick(
+    now: number,
+    { heartbeatMs, writeDeadlineMs }: { heartbeatMs: number; writeDeadlineMs: number },
+  ): void {
+    if (this.outlet.full) {
+      this.fullSince ??= now;
+      if (now - this.fullSince >= writeDeadlineMs) this.outlet.cut();
+      return;
+    }
+    this.fullSince = undefined;
+    if (now - this.wroteAt >= heartbeatMs) {
+      const cursor = this.cursorText();
+      this.write(heartbeat(cursor));
+      if (this.subscription.heartbeatEvent) this.write(heartbeatEvent(cursor));
+    }
+  }
+
+  /** Says why, and closes. */
+  end(reason: EndReason, retryMs: number): void {
+    this.finish(retry(retryMs) + end(reason));
+  }
+
+  private async open(): Promise<void> {
+    this.state = 'replaying';
+    this.write(retry(1_000 + Math.random() * 2_000));
+    try {
+      await this.start();
+      await this.catchUp();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  private async start(): Promise<void> {
+    const { tail, judge } = this.context;
+    const { lastEventId } = this.subscription;
+    if (lastEventId === undefined) {
+      this.cursor = tail.position;
+      return;
+    }
+    const verdict = judge.judge(lastEventId);
+    // Awaited only when it has to be: whoever can be served from memory is served in this turn.
+    const start = verdict instanceof Promise ? await verdict : verdict;
+    if ('reset' in start) {
+      this.reset(start.reset);
+    } else {
+      this.cursor = start.after;
+      this.fromOldest = 'earliest' in start;
+    }
+  }
+
+  /**
+   * Sends what lies between the cursor and the tail, then joins the live ones. The join:
+   *
+   * 1. the cursor has reached the tail's position;
+   * 2. `ready` is written, with that position;
+   * 3. the router knows the subscriber.
+   *
+   * All three happen in one turn of the event loop, and the tail takes events in turns of their own: whatever it
+   * takes next finds the subscriber in the router, and whatever it took before was sent. So there is no gap to
+   * buffer and nothing to drop.
+   */
+  private async catchUp(): Promise<void> {
+    const { tail, router } = this.context;
+    let target = tail.position;
+    while (this.state !== 'closed') {
+      if (this.outlet.full) {
+        await this.outlet.drained();
+      } else if (this.cursor > tail.position) {
+        await tailReaches(tail, this.cursor);
+      } else if (this.cursor < target) {
+        if (this.cursor < tail.ring.start) await this.sendFromPostgres(target);
+        else if (this.sendFromRing(target)) await setImmediate();
+      } else if (target < tail.position) {
+        target = tail.position;
+      } else {
+        if (this.state === 'replaying') {
+          this.write(ready(this.cursorText(), this.filter.patterns, this.replayed));
+        }
+        this.state = 'live';
+        router.add(this);
+        return;
+      }
+    }
+  }
+
+  /** @returns whether the event loop should have a turn before the next page */
+  private sendFromRing(target: number): boolean {
+    const page = catchUpPage(this.context.tail, this.subscription, this.cursor, target);
+    this.cursor = page.cursor;
+    this.fromOldest = false;
+    this.send(page.events);
+    return page.cursor < target;
+  }
+
+  private async sendFromPostgres(target: number): Promise<void> {
+    const { reader, epochs } = this.context;
+    const { tenant, filter: wanted, collapse } = this.subscription;
+    const page = await reader.replay({
+      tenant,
+      filter: wanted,
+      after: this.cursor,
+      upTo: target,
+      collapse,
+      limit: REPLAY_EVENTS,
+    });
+    if (this.state === 'closed') return;
+    if (page.floor - 1 > this.cursor && !this.fromOldest) {
+      this.reset('expired');
+      return;
+    }
+    this.fromOldest = false;
+    this.cursor = page.cursor;
+    this.send(page.events.map(event => new FramedEvent(event, epochs.current)));
+  }
+
+  private send(events: readonly FramedEvent[]): void {
+    if (events.length === 0) return;
+    this.replayed += events.length;
+    const { named } = this.subscription;
+    this.write(Buffer.concat(events.map(event => (named ? event.frame : event.unnamedFrame))));
+  }
+
+  private lag(before: number): void {
+    this.context.router.remove(this);
+    this.state = 'lagging';
+    this.cursor = before;
+    this.catchUp().catch((error: unknown) => {
+      this.fail(error);
+    });
+  }
+
+  /** Tells the client that what it missed cannot be had, and goes on from now. */
+  private reset(reason: ResetReason): void {
+    const { tail, epochs } = this.context;
+    this.cursor = tail.position;
+    this.fromOldest = false;
+    const cursor = this.cursorText();
+    this.write(reset(cursor, { reason, oldest: formatCursor(epochs.current, tail.floor), head: cursor }));
+  }
+
+  /**
+   * The log cannot be read now. The client keeps its cursor and comes back; not all of them at once, and not soon.
+   */
+  private fail(cause: unknown): void {
+    if (this.state === 'closed') return;
+    this.context.reportFailure(cause);
+    this.finish(overload());
+  }
+
+  private finish(lastWords: string): void {
+    if (this.state === 'closed') return;
+    this.write(lastWords);
+    this.observer?.complete();
+    this.close();
+  }
+
+  private write(frames: string | Buffer): void {
+    this.wroteAt = performance.now();
+    this.observer?.next(typeof frames === 'string' ? Buffer.from(frames) : frames);
+  }
+
+  private cursorText(): string {
+    const { tail, epochs } = this.context;
+    return formatCursor(epochs.current, this.state === 'live' ? tail.position : this.cursor);
+  }
+
+  private close(): void {
+    if (this.state === 'closed') return;
+    this.state = 'closed';
+    this.context.router.remove(this);
+    this.closed(this);
+  }
+}
+
+/** The answer to a client that cannot be served now: a browser gives up for ever on any status but 200. */
+export function overload(): string {
+  return retry(10_000 + Math.random() * 20_000);
+}
+
+async function tailReaches(tail: Tail, seq: number): Promise<void> {
+  await firstValueFrom(
+    tail.taken.pipe(
+      startWith([]),
+      filter(() => tail.position >= seq),
+    ),
+    { defaultValue: [] },
+  );
+}

@@ -1,0 +1,52 @@
+import { formatCursor } from '../log/cursor.js';
+import type { LogEvent } from '../log/event.js';
+import { toJson } from '../log/event.json.js';
+
+/** What an event weighs in memory besides its frame, in bytes. */
+const OVERHEAD = 300;
+
+/**
+ * An event as it goes over the wire: one block of an event stream (WHATWG HTML, section 9.2.6), made once per
+ * process and shared by all who hear it. The event's own data is part of the frame and is kept nowhere else.
+ */
+export class FramedEvent {
+  readonly seq: number;
+  readonly tenant: string;
+  readonly topic: string;
+  readonly type: string;
+  readonly key: string | null;
+  readonly expiresAt: number | null;
+  /** With its `event:` line. */
+  readonly frame: Buffer;
+
+  /** The next newer event of the same tenant, topic and key, once the ring has it. */
+  newer: FramedEvent | undefined;
+
+  private unnamed: Buffer | undefined;
+
+  constructor(event: LogEvent, epoch: string) {
+    this.seq = event.seq;
+    this.tenant = event.tenant;
+    this.topic = event.topic;
+    this.type = event.type;
+    this.key = event.key;
+    this.expiresAt = event.expiresAt;
+    this.frame = Buffer.from(
+      `id: ${formatCursor(epoch, event.seq)}\nevent: ${event.type}\ndata: ${toJson(event)}\n\n`,
+    );
+  }
+
+  /** Without it, so that a plain `onmessage` hears the event. Made when first asked for. */
+  get unnamedFrame(): Buffer {
+    if (!this.unnamed) {
+      const afterId = this.frame.indexOf('\n') + 1;
+      const afterName = this.frame.indexOf('\n', afterId) + 1;
+      this.unnamed = Buffer.concat([this.frame.subarray(0, afterId), this.frame.subarray(afterName)]);
+    }
+    return this.unnamed;
+  }
+
+  get bytes(): number {
+    return this.frame.length + OVERHEAD;
+  }
+}

@@ -1,0 +1,180 @@
+import {
+  Inject,
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+} from '@nestjs/common';
+import { Subject } from 'rxjs';
+import { CONFIG, type Config } from '../config/config.js';
+import { reasonOf } from '../errors/reason.js';
+import type { AppendedEvents } from '../log/append.batch.js';
+import { Appender } from '../log/appender.js';
+import { Epochs } from '../log/epochs.js';
+import type { LogEvent } from '../log/event.js';
+import { LogReader } from '../log/log.reader.js';
+import { Doorbell } from './doorbell.js';
+import { FramedEvent } from './frame.js';
+import { Ring } from './ring.js';
+
+/** The log is looked at so often even when no bell rings, in milliseconds. */
+const SAFETY_POLL_MS = 1_000;
+
+/**
+ * Follows the log: the one reader of an instance. Its position only grows, each event is taken once, in order,
+ * whichever way it comes:
+ *
+ * - from a bell, the safety poll or a new LISTEN session: hints, on which the log is read after the position;
+ * - from this instance's own appends, when they are the very next ones.
+ *
+ * Reading is asynchronous and taking is not, so a page may hold events that were taken meanwhile: they are skipped.
+ */
+@Injectable()
+export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
+  /** Events as they are taken, at least one at a time, after they are in the ring. */
+  readonly taken = new Subject<readonly FramedEvent[]>();
+  /** Emits when events were dropped before they could be taken, with the position before the gap. */
+  readonly gap = new Subject<number>();
+  readonly ring: Ring;
+
+  private readonly logger = new Logger(Tail.name);
+  private reading: Promise<void> | undefined;
+  private readAgain = false;
+  private checking: Promise<void> | undefined;
+  private lookedAt = 0;
+  private poll: NodeJS.Timeout | undefined;
+  private stopped = false;
+  private oldest = 1;
+  /** The database's clock minus the monotonic one, in milliseconds. */
+  private clockOffset = 0;
+
+  constructor(
+    private readonly reader: LogReader,
+    private readonly epochs: Epochs,
+    private readonly doorbell: Doorbell,
+    private readonly appender: Appender,
+    @Inject(CONFIG) config: Config,
+  ) {
+    this.ring = new Ring(config.ringEvents, config.ringBytes);
+  }
+
+  /** Everything up to this seq was taken. */
+  get position(): number {
+    return this.ring.end;
+  }
+
+  /** Now, by the database's clock as last read, in milliseconds since 1970. */
+  get databaseNow(): number {
+    return performance.now() + this.clockOffset;
+  }
+
+  /** The oldest seq that the log still keeps, as last read. */
+  get floor(): number {
+    return this.oldest;
+  }
+
+  /** Milliseconds since this instance last knew how far the log goes. */
+  get staleMs(): number {
+    return performance.now() - this.lookedAt;
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    // LISTEN comes before the head is read: what is appended in between rings.
+    await this.doorbell.start();
+    this.ring.restart(await this.look());
+
+    this.appender.appended.subscribe(appended => {
+      this.takeOwn(appended);
+      this.doorbell.ring(this.position);
+    });
+    this.doorbell.heard.subscribe(announced => {
+      if (announced > this.position) this.read();
+    });
+    this.doorbell.listening.subscribe(() => {
+      this.read();
+    });
+    this.poll = setInterval(() => {
+      this.check();
+    }, SAFETY_POLL_MS);
+    this.read();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    this.stopped = true;
+    clearInterval(this.poll);
+    await this.doorbell.stop();
+    await Promise.all([this.reading, this.checking]);
+    this.taken.complete();
+    this.gap.complete();
+  }
+
+  /** The safety poll: finds what no bell announced, and keeps the clock and the floor fresh. */
+  private check(): void {
+    this.checking ??= this.look()
+      .then(head => {
+        if (head > this.position) this.read();
+      })
+      .catch((error: unknown) => {
+        this.logger.warn(`the log could not be looked at: ${reasonOf(error)}`);
+      })
+      .finally(() => (this.checking = undefined));
+  }
+
+  private async look(): Promise<number> {
+    const asked = performance.now();
+    const { floor, head, now } = await this.reader.bounds();
+    this.lookedAt = performance.now();
+    this.clockOffset = now - (asked + this.lookedAt) / 2;
+    this.oldest = floor;
+    return head;
+  }
+
+  /** Reads on, until the end of the log; now, or once more when reading already. */
+  private read(): void {
+    this.readAgain = true;
+    if (this.stopped) return;
+    this.reading ??= this.readToEnd()
+      .catch((error: unknown) => {
+        // The next hint or poll tries again.
+        this.logger.warn(`the log could not be read: ${reasonOf(error)}`);
+      })
+      .finally(() => (this.reading = undefined));
+  }
+
+  private async readToEnd(): Promise<void> {
+    while (this.readAgain && !this.stopped) {
+      this.readAgain = false;
+      const page = await this.reader.next(this.position);
+      this.take(page);
+      if (page.length > 0) this.readAgain = true;
+    }
+    this.lookedAt = performance.now();
+  }
+
+  private takeOwn({ epoch, head, events }: AppendedEvents): void {
+    // Behind it are others' events, which come first; or the epoch is news, which the log explains.
+    if (head > this.position || epoch !== this.epochs.current) this.read();
+    else this.take(events);
+  }
+
+  private take(events: readonly LogEvent[]): void {
+    const fresh = events.filter(event => event.seq > this.position);
+    const [first] = fresh;
+    if (!first) return;
+    if (first.seq !== this.position + 1) this.skipTo(first.seq - 1);
+
+    const framed = fresh.map(event => new FramedEvent(event, this.epochs.current));
+    for (const event of framed) this.ring.push(event);
+    this.taken.next(framed);
+  }
+
+  /** The log is dense, so what is missing was dropped by retention while this instance could not read. */
+  private skipTo(seq: number): void {
+    const before = this.position;
+    this.logger.error(
+      `the events after ${before} and up to ${seq} are gone from the log before they were read`,
+    );
+    this.ring.restart(seq);
+    this.gap.next(before);
+  }
+}

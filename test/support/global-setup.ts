@@ -1,0 +1,36 @@
+import { chmod, mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+import { ensureBuilt } from '../../bin/build.js';
+import type * as Embedded from '../../src/database/embedded-postgres.js';
+
+/** What the teardown has to take away; undefined when the tests use a Postgres that was there before. */
+export interface TestPostgres {
+  readonly postgres: Embedded.EmbeddedPostgres;
+  readonly dataDir: string;
+}
+
+declare global {
+  // `let` would not make it a property of globalThis, which setup and teardown share.
+  var belfryTestPostgres: TestPostgres | undefined;
+}
+
+/**
+ * Builds `dist`, since some tests run the service as a process of its own, and gives all tests one Postgres:
+ * that of BELFRY_TEST_DATABASE_URL (a superuser's URL) when it is set, else an embedded one with the settings that
+ * users get. Jest loads this file outside its module system, where the sources cannot be imported: hence from dist.
+ */
+export default async function setUp(): Promise<void> {
+  await ensureBuilt();
+  if (process.env['BELFRY_TEST_DATABASE_URL']) return;
+  const built = resolve('dist/database/embedded-postgres.js');
+  const { EmbeddedPostgres } = (await import(built)) as typeof Embedded;
+  const dataDir = await mkdtemp(join(tmpdir(), 'belfry-test-'));
+  // As root, Postgres runs as another user, who has to enter it.
+  await chmod(dataDir, 0o755);
+  const postgres = new EmbeddedPostgres({ dataDir });
+  const { url } = await postgres.start();
+  globalThis.belfryTestPostgres = { postgres, dataDir };
+  process.env['BELFRY_TEST_DATABASE_URL'] = url;
+}

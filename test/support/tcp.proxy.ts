@@ -1,0 +1,101 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+
+/** A TCP proxy in front of Postgres that can misbehave as networks do. */
+export class TcpProxy {
+  private readonly pairs = new Set<{ client: Socket; server: Socket }>();
+  private mode: 'open' | 'black-hole' | 'answers-lost' | 'refusing' = 'open';
+
+  private constructor(
+    private readonly listener: Server,
+    private readonly target: { host: string; port: number },
+  ) {}
+
+  static async start(targetUrl: string): Promise<TcpProxy> {
+    const { hostname, port } = new URL(targetUrl);
+    const listener = createServer();
+    listener.listen(0, '127.0.0.1');
+    await once(listener, 'listening');
+    const proxy = new TcpProxy(listener, { host: hostname, port: Number(port) });
+    listener.on('connection', client => {
+      proxy.accept(client);
+    });
+    return proxy;
+  }
+
+  /** The same database, through this proxy. */
+  urlOf(targetUrl: string): string {
+    const url = new URL(targetUrl);
+    url.hostname = '127.0.0.1';
+    url.port = String((this.listener.address() as AddressInfo).port);
+    return url.href;
+  }
+
+  /** Bytes go through again; connections that were made meanwhile too. */
+  open(): void {
+    this.mode = 'open';
+    for (const { client, server } of this.pairs) {
+      client.resume();
+      server.resume();
+    }
+  }
+
+  /** Nothing goes through in either direction, and nothing is closed. */
+  blackHole(): void {
+    this.mode = 'black-hole';
+    for (const { client, server } of this.pairs) {
+      client.pause();
+      server.pause();
+    }
+  }
+
+  /** Requests go through; what Postgres answers is never delivered. */
+  loseAnswers(): void {
+    this.mode = 'answers-lost';
+    for (const { server } of this.pairs) server.pause();
+  }
+
+  /** New connections are refused; those that are open are cut. */
+  refuse(): void {
+    this.mode = 'refusing';
+    this.cut();
+  }
+
+  /** Cuts all connections. */
+  cut(): void {
+    for (const { client, server } of this.pairs) {
+      client.destroy();
+      server.destroy();
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.cut();
+    this.listener.close();
+    await once(this.listener, 'close');
+  }
+
+  private accept(client: Socket): void {
+    if (this.mode === 'refusing') {
+      client.destroy();
+      return;
+    }
+    const server = connect(this.target);
+    const pair = { client, server };
+    this.pairs.add(pair);
+    const end = () => {
+      this.pairs.delete(pair);
+      client.destroy();
+      server.destroy();
+    };
+    for (const socket of [client, server]) {
+      socket.setNoDelay(true);
+      socket.on('error', end);
+      socket.on('close', end);
+    }
+    client.on('data', chunk => server.write(chunk));
+    server.on('data', chunk => client.write(chunk));
+    if (this.mode === 'black-hole') client.pause();
+    if (this.mode !== 'open') server.pause();
+  }
+}
