@@ -56,7 +56,7 @@ export async function ensureBuilt({ asInstance = false } = {}) {
 function useAsItIs() {
   if (isCurrent()) return;
   throw new BuildError(
-    `The sources are not those of the last build, and this user may not write to ${ROOT}: build as its owner.`,
+    `No build of these sources is there that this user can read, nor may it write to ${ROOT}: build as its owner.`,
   );
 }
 

@@ -19,7 +19,7 @@ export async function createApp(config: Config, logs?: DestinationStream): Promi
   const app = await NestFactory.create<NestExpressApplication>(
     AppModule.forRoot(config),
     new ExpressAdapter(),
-     
+
     { logger: new PinoLogger(logger), bodyParser: false, abortOnError: false },
   );
   dressHttp(app, config, logger);

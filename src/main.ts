@@ -60,7 +60,9 @@ async function serve(
     started === undefined
       ? config
       : Object.freeze({ ...config, databaseUrl: started.url, dataDir: started.dataDir });
-  if (complete.databaseUrl !== undefined) await migrate(complete.databaseUrl);
+  // Directly when there is a way: a pooler would tear the lock and the migration apart.
+  const direct = complete.listenDatabaseUrl ?? complete.databaseUrl;
+  if (direct !== undefined) await migrate(direct);
   const app = await createApp(complete);
   await app.listen(config.port, config.host);
   const address = await app.getUrl();

@@ -51,6 +51,8 @@ export interface Config {
   readonly publishTimeoutMs: number;
   /** Publishes waiting for their turn, at most so many bytes of them; past it they are refused. */
   readonly publishQueueBytes: number;
+  /** Rows that one replay query looks at. */
+  readonly replayEvents: number;
   /** Seqs in one partition of the log. */
   readonly partitionEvents: number;
   readonly logLevel: LogLevel;
@@ -103,6 +105,7 @@ const SCHEMA = z.object({
   MAX_BODY_BYTES: integer(72 * MEBIBYTE, KIBIBYTE),
   PUBLISH_TIMEOUT_MS: integer(5_000, 1, LONGEST_TIMER),
   PUBLISH_QUEUE_BYTES: integer(128 * MEBIBYTE, KIBIBYTE),
+  REPLAY_EVENTS: integer(200, 1, 10_000),
   PARTITION_EVENTS: integer(1_000_000, 1),
   LOG_LEVEL: z.enum(LOG_LEVELS, `one of ${LOG_LEVELS.join(', ')}`).default('info'),
 });
@@ -149,6 +152,7 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
     maxBodyBytes: variables.MAX_BODY_BYTES,
     publishTimeoutMs: variables.PUBLISH_TIMEOUT_MS,
     publishQueueBytes: variables.PUBLISH_QUEUE_BYTES,
+    replayEvents: variables.REPLAY_EVENTS,
     partitionEvents: variables.PARTITION_EVENTS,
     logLevel: variables.LOG_LEVEL,
   });

@@ -11,8 +11,8 @@ export interface Query {
 
 /** How long to wait for a session, in milliseconds. */
 const CONNECT_TIMEOUT_MS = 5_000;
-/** How long a pooled statement may take, in milliseconds; it may wait for locks and for a slow disk, not for ever. */
-const STATEMENT_TIMEOUT_MS = 15_000;
+/** How long the answer to a pooled statement is waited for, in milliseconds; then its session is thrown away. */
+const QUERY_TIMEOUT_MS = 15_000;
 /** How long a session may take to say goodbye, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 1_000;
 /** Sessions for replay, history and the tail, at most so many. */
@@ -32,10 +32,7 @@ export class Database implements OnApplicationShutdown {
     this.pool = new pg.Pool({
       ...sessionOptions(this.url, 'belfry', CONNECT_TIMEOUT_MS),
       max: POOL_SIZE,
-      statement_timeout: STATEMENT_TIMEOUT_MS,
-      // The server's own timeout cannot reach us over a dead connection; this one can.
-      query_timeout: STATEMENT_TIMEOUT_MS + 1_000,
-      allowExitOnIdle: false,
+      query_timeout: QUERY_TIMEOUT_MS,
     });
     this.pool.on('error', error => {
       this.logger.warn(`an idle database session ended: ${error.message}`);

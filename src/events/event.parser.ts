@@ -17,7 +17,10 @@ const CONTROL = /[\u0000-\u001f\u007f]/;
 /** Half of a surrogate pair, which UTF-8 cannot carry. */
 const LONE_SURROGATE = /\p{Surrogate}/u;
 /** RFC 3339, section 5.6, seconds optional. */
-const DATE_TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})$/;
+const DATE_TIME = /^(\d{4}-\d{2}-\d{2})T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})$/;
+/** Years of four digits, in UTC too: Postgres reads no others in this form. */
+const FIRST_TIME = Date.parse('0001-01-01T00:00:00Z');
+const LAST_TIME = Date.parse('9999-12-31T23:59:59.999Z');
 
 /** Where an event is in its request, for error answers. */
 export type Place = { readonly index: number } | { readonly line: number };
@@ -118,8 +121,8 @@ function parseData(data: RawValue | undefined, place: Place): string {
 
 function parseExpiry(expiresAt: unknown, place: Place): number | null {
   if (expiresAt === undefined || expiresAt === null) return null;
-  const ms = typeof expiresAt === 'string' && DATE_TIME.test(expiresAt) ? Date.parse(expiresAt) : NaN;
-  if (Number.isNaN(ms)) {
+  const ms = typeof expiresAt === 'string' ? timeOf(expiresAt) : NaN;
+  if (!(ms >= FIRST_TIME && ms <= LAST_TIME)) {
     throw new Problem(
       'event-invalid',
       `${nameOf(place)}: "expiresAt" is a date and time such as "2030-01-31T12:00:00Z".`,
@@ -127,4 +130,12 @@ function parseExpiry(expiresAt: unknown, place: Place): number | null {
     );
   }
   return ms;
+}
+
+/** @returns NaN for what is no time */
+function timeOf(text: string): number {
+  const date = DATE_TIME.exec(text)?.[1];
+  // Date.parse takes the 30th of February for the 2nd of March.
+  if (date === undefined || new Date(date).getUTCDate() !== Number(date.slice(-2))) return NaN;
+  return Date.parse(text);
 }

@@ -32,17 +32,31 @@ export class LinePublisher {
     }
     let stored = 0;
     let last: string | null = null;
-    for await (const { events, lines, problem } of readLines(request)) {
-      for (let done = 0; done < events.length;) {
-        const result = await this.publishSome(tenant, events.slice(done), lines.slice(done), idempotencyKey);
-        const { placed } = result;
-        const newest = placed.at(-1);
-        if (newest) last = formatCursor(newest.epoch, newest.seq);
-        stored += placed.length;
-        done += placed.length;
-        if (result.error) throw toProblem(result.error, { line: lines[done] ?? 0, stored, last });
+    try {
+      // Destroyed on return, as is usual, the request would take its connection with it, and the answer.
+      for await (const { events, lines, problem } of readLines(request.iterator({ destroyOnReturn: false }))) {
+        for (let done = 0; done < events.length;) {
+          const result = await this.publishSome(
+            tenant,
+            events.slice(done),
+            lines.slice(done),
+            idempotencyKey,
+          );
+          const { placed } = result;
+          const newest = placed.at(-1);
+          if (newest) last = formatCursor(newest.epoch, newest.seq);
+          stored += placed.length;
+          done += placed.length;
+          if (result.error) throw toProblem(result.error, { line: lines[done] ?? 0, stored, last });
+        }
+        if (problem) throw problem.with({ stored, last });
       }
-      if (problem) throw problem.with({ stored, last });
+    } catch (error) {
+      if (error instanceof Problem || !request.readableAborted) throw error;
+      throw new Problem('body-invalid', 'The upload broke off before its end.', { stored, last, cause: error });
+    } finally {
+      // What nobody reads any more is thrown away: the client may read the answer only once it has sent all.
+      request.resume();
     }
     return { stored, last };
   }

@@ -12,13 +12,37 @@ const MAX_EVENTS = 1_000;
 /**
  * Reads a whole body, inflated if need be.
  *
- * @throws the error of raw-body (`status`, `type`), which the problem filter understands
+ * @throws Problem when it is too large, breaks off or cannot be inflated
  */
 export async function readBody(request: Request, response: Response, maxBytes: number): Promise<Buffer> {
   const read = express.raw({ type: () => true, limit: maxBytes });
-  await promisify(read)(request, response);
+  try {
+    await promisify(read)(request, response);
+  } catch (error) {
+    throw toProblem(error);
+  }
   const body: unknown = request.body;
   return Buffer.isBuffer(body) ? body : Buffer.alloc(0);
+}
+
+/** An error of body-parser has the status that is to be answered; Nest knows it only from a middleware. */
+function toProblem(error: unknown): unknown {
+  switch (error instanceof Error && 'status' in error ? error.status : undefined) {
+    case 413:
+      return new Problem('body-too-large', undefined, { cause: error });
+    case 415:
+      return new Problem(
+        'media-type-unsupported',
+        'Send the body as it is, or with Content-Encoding gzip, deflate or br.',
+        { cause: error },
+      );
+    case 400:
+      return new Problem('body-invalid', 'The body broke off, or is not in its Content-Encoding.', {
+        cause: error,
+      });
+    default:
+      return error;
+  }
 }
 
 /**

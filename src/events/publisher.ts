@@ -43,7 +43,7 @@ export class Publisher {
   ): Promise<Placed[]> {
     if (events.length === 0) return [];
     const { unique, originals } = withoutRepeats(events);
-    const placed = await this.appender.append({
+    const request = {
       tenant,
       events: pick(events, unique),
       idempotency: idempotency && {
@@ -51,6 +51,9 @@ export class Publisher {
         places: pick(idempotency.places, unique),
         digests: pick(idempotency.digests, unique),
       },
+    };
+    const placed = await this.appender.append(request).catch((error: unknown) => {
+      throw error instanceof AppendError ? blaming(error, unique) : error;
     });
     return pick(placed, originals).map((place, index) =>
       unique[originals[index] ?? 0] === index ? place : { ...place, duplicate: true },
@@ -93,6 +96,12 @@ function withoutRepeats(events: readonly NewEvent[]): { unique: number[]; origin
   return { unique, originals };
 }
 
+/** The error with its index among all events of the request, not only among those that were appended. */
+function blaming(error: AppendError, unique: readonly number[]): AppendError {
+  const { failure, message, index, cause } = error;
+  return index === undefined ? error : new AppendError(failure, message, unique[index], { cause });
+}
+
 /** @param at members of the answer that only its request knows, and what it calls the culprit */
 export function toProblem(
   error: AppendError,
@@ -104,10 +113,15 @@ export function toProblem(
       return new Problem('idempotency-mismatch', undefined, options);
     case 'data-refused':
       return new Problem('data-invalid', 'The database refuses the data of this event.', options);
+    case 'outcome-unknown':
+      return new Problem(error.failure, undefined, options);
     case 'queue-full':
     case 'shutting-down':
-    case 'outcome-unknown':
     case 'database-unavailable':
-      return new Problem(error.failure, undefined, options);
+      return new Problem(
+        error.failure,
+        at.line === undefined ? undefined : 'Send the line named by "line" and those after it again later.',
+        options,
+      );
   }
 }

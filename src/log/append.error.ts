@@ -34,7 +34,7 @@ export type AppendVerdict =
   | 'no-partition'
   /** Not stored; the session is as good as before. */
   | 'refused'
-  /** Not stored; the session is of no more use (it leads to a standby, or to a server without resources). */
+  /** Not stored; the session is of no more use (it leads to a standby, or has lost its prepared statements). */
   | 'refused-session'
   /** Nobody knows. */
   | 'unknown';
@@ -48,12 +48,17 @@ export function judge(error: unknown): AppendVerdict {
   if (!(error instanceof pg.DatabaseError) || error.code === undefined) return 'unknown';
   const { code } = error;
   if (code === '23514' && error.table === 'events' && error.constraint === undefined) return 'no-partition';
+  // The session was ended for being idle or slow. A transaction_timeout that runs out during the commit is reported
+  // after it.
+  if (code === '25P03' || code === '25P04') return 'unknown';
   switch (code.slice(0, 2)) {
     case '22': // data exception
     case '23': // integrity constraint violation
     case '54': // program limit exceeded, such as an index row too large
       return 'poisoned';
+    case '0A': // a cached plan that a migration made useless: every later call of the session would fail as well
     case '25': // invalid transaction state, such as a read-only one on a standby
+    case '26': // a prepared statement that a pooler or DISCARD took away
     case '53': // insufficient resources
       return 'refused-session';
     case '08': // connection exception

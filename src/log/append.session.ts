@@ -3,6 +3,10 @@ import type { Database } from '../database/database.js';
 import type { AppendRequest, Batch } from './append.batch.js';
 import { digestOf } from './digest.js';
 
+/** A database may have another default; setting it only then keeps a pooler's sessions as they were. */
+const OPEN = `select belfry.log_head() as head,
+  case when current_setting('default_transaction_isolation') <> 'read committed'
+    then set_config('default_transaction_isolation', 'read committed', false) end`;
 const APPEND = `select epoch, at_ms, head, seqs, known, mismatched
   from belfry.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`;
 const SETTLE = 'select batch_index, seq, epoch from belfry.settle_batch($1, $2)';
@@ -48,7 +52,7 @@ export class AppendSession {
     private readonly client: pg.Client,
   ) {}
 
-  /** @param timeoutMs how long one call may take, at the server and seen from here */
+  /** @param timeoutMs how long connecting may take */
   static async open(
     database: Database,
     timeoutMs: number,
@@ -56,10 +60,7 @@ export class AppendSession {
     const client = database.session('belfry-append', timeoutMs);
     try {
       await client.connect();
-      await client.query(
-        `set default_transaction_isolation = 'read committed'; set statement_timeout = ${timeoutMs}`,
-      );
-      const { rows } = await client.query<{ head: string }>('select belfry.log_head() as head');
+      const { rows } = await client.query<{ head: string }>(OPEN);
       return { session: new AppendSession(database, client), head: Number(rows[0]?.head) };
     } catch (error) {
       void database.close(client);

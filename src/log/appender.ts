@@ -41,7 +41,7 @@ interface Waiting extends AppendRequest {
  */
 @Injectable()
 export class Appender implements OnApplicationShutdown {
-  /** What this instance appended, right after each commit, in log order. */
+  /** What this instance appended, after each commit, in log order; after a lost answer only up to which head. */
   readonly appended = new Subject<AppendedEvents>();
 
   private readonly logger = new Logger(Appender.name);
@@ -78,7 +78,7 @@ export class Appender implements OnApplicationShutdown {
         const deadline = performance.now() + this.config.publishTimeoutMs;
         this.queue.push({ ...request, bytes, deadline, resolve, reject });
         this.queuedBytes += bytes;
-        this.running ??= this.run().finally(() => (this.running = undefined));
+        this.running ??= this.run();
       }
     });
   }
@@ -97,6 +97,8 @@ export class Appender implements OnApplicationShutdown {
     for (let batch = this.next(); batch; batch = this.next()) {
       await this.write(batch);
     }
+    // In the turn in which nothing was left: a request that comes later starts it again.
+    this.running = undefined;
   }
 
   private next(): Batch<Waiting> | undefined {
@@ -241,6 +243,8 @@ export class Appender implements OnApplicationShutdown {
   }
 
   private answerFound(batch: Batch<Waiting>, { epoch, seqs }: Settled, cause: unknown): void {
+    this.head = Math.max(...seqs.values());
+    this.appended.next({ epoch, head: this.head, events: [] });
     let index = 0;
     for (const request of batch.requests) {
       const placed = request.events.map((): Placed | undefined => {

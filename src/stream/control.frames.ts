@@ -11,6 +11,14 @@ export function retry(ms: number): string {
   return `retry: ${Math.round(ms)}\n\n`;
 }
 
+/**
+ * The answer to a client that cannot be served now. A browser gives up for ever on any status but 200; it comes
+ * back after exactly the time it is told, so the service spreads its clients.
+ */
+export function overload(): string {
+  return retry(10_000 + Math.random() * 20_000);
+}
+
 /** An id alone: moves the client's cursor, and page code hears nothing. */
 export function heartbeat(cursor: string): string {
   return `id: ${cursor}\n\n`;

@@ -1,6 +1,6 @@
 import type { FramedEvent } from '../tail/frame.js';
 import type { Tail } from '../tail/tail.js';
-import type { Subscription } from './subscriber.js';
+import type { Subscription } from './subscription.js';
 
 /** Events that one page looks at, and bytes of frames in it, at most so many; a single frame may be larger. */
 const PAGE_EVENTS = 5_000;

@@ -4,7 +4,7 @@ import { mayRead } from '../access/grants.js';
 import { Problem } from '../errors/problem.js';
 import { isTopic, isWildcard, TOPIC_RULE } from '../log/topic.js';
 import { TopicFilter } from '../log/topic.filter.js';
-import type { Subscription } from './subscriber.js';
+import type { Subscription } from './subscription.js';
 
 /** Topics, and types, in one request. */
 const MAX_NAMES = 100;

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import { Observable, type Subscriber as Observer, filter, firstValueFrom, startWith } from 'rxjs';
+import { Observable, type Subscriber as Observer } from 'rxjs';
 import { formatCursor } from '../log/cursor.js';
 import type { Epochs } from '../log/epochs.js';
 import type { LogReader } from '../log/log.reader.js';
@@ -12,6 +12,7 @@ import {
   end,
   heartbeat,
   heartbeatEvent,
+  overload,
   type ResetReason,
   ready,
   reset,
@@ -21,23 +22,7 @@ import type { CursorJudge } from './cursor.judge.js';
 import type { Outlet } from './outlet.js';
 import { catchUpPage } from './ring.page.js';
 import type { Listener, Router } from './router.js';
-
-/** Rows that one page of a replay from Postgres looks at. */
-const REPLAY_EVENTS = 200;
-
-/** What a client asked for, and may have. */
-export interface Subscription {
-  readonly tenant: string;
-  readonly filter: TopicFilter;
-  /** The client's cursor as it was sent; undefined: from now on. */
-  readonly lastEventId: string | undefined;
-  /** Whether published events carry their `event:` line. */
-  readonly named: boolean;
-  /** Whether a catch-up sends only the newest of the events with one topic and key. */
-  readonly collapse: boolean;
-  /** Whether page code is to hear heartbeats. */
-  readonly heartbeatEvent: boolean;
-}
+import type { Subscription } from './subscription.js';
 
 /** What a subscriber works with. */
 export interface StreamContext {
@@ -46,6 +31,8 @@ export interface StreamContext {
   readonly epochs: Epochs;
   readonly judge: CursorJudge;
   readonly router: Router;
+  /** Rows that one page of a replay from Postgres looks at. */
+  readonly replayEvents: number;
   /** Told when a stream had to be closed because the log could not be read. */
   reportFailure(cause: unknown): void;
 }
@@ -180,7 +167,7 @@ export class Subscriber implements Listener {
       if (this.outlet.full) {
         await this.outlet.drained();
       } else if (this.cursor > tail.position) {
-        await tailReaches(tail, this.cursor);
+        await tail.reaches(this.cursor);
       } else if (this.cursor < target) {
         if (this.cursor < tail.ring.start) await this.sendFromPostgres(target);
         else if (this.sendFromRing(target)) await setImmediate();
@@ -207,7 +194,7 @@ export class Subscriber implements Listener {
   }
 
   private async sendFromPostgres(target: number): Promise<void> {
-    const { reader, epochs } = this.context;
+    const { reader, epochs, replayEvents } = this.context;
     const { tenant, filter: wanted, collapse } = this.subscription;
     const page = await reader.replay({
       tenant,
@@ -215,7 +202,7 @@ export class Subscriber implements Listener {
       after: this.cursor,
       upTo: target,
       collapse,
-      limit: REPLAY_EVENTS,
+      limit: replayEvents,
     });
     if (this.state === 'closed') return;
     if (page.floor - 1 > this.cursor && !this.fromOldest) {
@@ -284,19 +271,4 @@ export class Subscriber implements Listener {
     this.context.router.remove(this);
     this.closed(this);
   }
-}
-
-/** The answer to a client that cannot be served now: a browser gives up for ever on any status but 200. */
-export function overload(): string {
-  return retry(10_000 + Math.random() * 20_000);
-}
-
-async function tailReaches(tail: Tail, seq: number): Promise<void> {
-  await firstValueFrom(
-    tail.taken.pipe(
-      startWith([]),
-      filter(() => tail.position >= seq),
-    ),
-    { defaultValue: [] },
-  );
 }

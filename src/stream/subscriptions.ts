@@ -6,17 +6,19 @@ import {
   type OnApplicationBootstrap,
 } from '@nestjs/common';
 import { setTimeout } from 'node:timers/promises';
-import { type Observable, of } from 'rxjs';
+import { defer, type Observable, of } from 'rxjs';
 import type { Caller } from '../access/caller.js';
 import { CONFIG, type Config } from '../config/config.js';
 import { reasonOf } from '../errors/reason.js';
 import { Epochs } from '../log/epochs.js';
 import { LogReader } from '../log/log.reader.js';
 import { Tail } from '../tail/tail.js';
+import { overload } from './control.frames.js';
 import { CursorJudge } from './cursor.judge.js';
 import type { Outlet } from './outlet.js';
 import { Router } from './router.js';
-import { overload, type StreamContext, Subscriber, type Subscription } from './subscriber.js';
+import { type StreamContext, Subscriber } from './subscriber.js';
+import type { Subscription } from './subscription.js';
 
 /** How exact deadlines are, in milliseconds. */
 const TICK_MS = 250;
@@ -54,14 +56,11 @@ export class Subscriptions implements OnApplicationBootstrap, BeforeApplicationS
       epochs,
       judge,
       router,
+      replayEvents: config.replayEvents,
       reportFailure: cause => {
         this.logger.warn(`a stream was closed because the log could not be read: ${reasonOf(cause)}`);
       },
     };
-  }
-
-  get size(): number {
-    return this.open.size;
   }
 
   onApplicationBootstrap(): void {
@@ -75,19 +74,19 @@ export class Subscriptions implements OnApplicationBootstrap, BeforeApplicationS
 
   /** The frames of a new stream; those of the overload answer when there are too many. */
   subscribe(subscription: Subscription, caller: Caller, outlet: Outlet): Observable<Buffer> {
-    if (this.draining || this.open.size >= this.config.maxConnections) return of(Buffer.from(overload()));
-    const subscriber = new Subscriber(this.context, subscription, outlet, () => {
-      this.open.delete(subscriber);
+    // Counted when the frames are asked for: a client that left before that never is.
+    return defer(() => {
+      if (this.draining || this.open.size >= this.config.maxConnections) return of(Buffer.from(overload()));
+      const subscriber = new Subscriber(this.context, subscription, outlet, () => {
+        this.open.delete(subscriber);
+      });
+      this.open.set(subscriber, {
+        outlet,
+        tokenExpiresAt: caller.expiresAt,
+        rotateAt: this.rotateAt(),
+      });
+      return subscriber.frames;
     });
-    const { maxStreamAgeMs } = this.config;
-    this.open.set(subscriber, {
-      outlet,
-      tokenExpiresAt: caller.expiresAt,
-      // Up to a quarter earlier, so that streams opened together do not come back together.
-      rotateAt:
-        maxStreamAgeMs === 0 ? Infinity : performance.now() + maxStreamAgeMs * (1 - Math.random() / 4),
-    });
-    return subscriber.frames;
   }
 
   /**
@@ -108,6 +107,12 @@ export class Subscriptions implements OnApplicationBootstrap, BeforeApplicationS
       setTimeout(FLUSH_MS, undefined, { signal: patience.signal }).catch(() => undefined),
     ]);
     patience.abort();
+  }
+
+  /** Up to a quarter earlier than the longest age, so that streams opened together do not come back together. */
+  private rotateAt(): number {
+    const { maxStreamAgeMs } = this.config;
+    return maxStreamAgeMs === 0 ? Infinity : performance.now() + maxStreamAgeMs * (1 - Math.random() / 4);
   }
 
   private tick(): void {

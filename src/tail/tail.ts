@@ -5,7 +5,7 @@ import {
   type OnApplicationBootstrap,
   type OnApplicationShutdown,
 } from '@nestjs/common';
-import { Subject } from 'rxjs';
+import { filter, firstValueFrom, startWith, Subject } from 'rxjs';
 import { CONFIG, type Config } from '../config/config.js';
 import { reasonOf } from '../errors/reason.js';
 import type { AppendedEvents } from '../log/append.batch.js';
@@ -78,6 +78,15 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
     return performance.now() - this.lookedAt;
   }
 
+  /** Resolves when the position is at least this seq, or the tail has stopped. */
+  async reaches(seq: number): Promise<void> {
+    const there = this.taken.pipe(
+      startWith([]),
+      filter(() => this.position >= seq),
+    );
+    await firstValueFrom(there, { defaultValue: [] });
+  }
+
   async onApplicationBootstrap(): Promise<void> {
     // LISTEN comes before the head is read: what is appended in between rings.
     await this.doorbell.start();
@@ -85,7 +94,7 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
 
     this.appender.appended.subscribe(appended => {
       this.takeOwn(appended);
-      this.doorbell.ring(this.position);
+      this.doorbell.ring(appended.head + appended.events.length);
     });
     this.doorbell.heard.subscribe(announced => {
       if (announced > this.position) this.read();
@@ -132,23 +141,24 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
   /** Reads on, until the end of the log; now, or once more when reading already. */
   private read(): void {
     this.readAgain = true;
-    if (this.stopped) return;
-    this.reading ??= this.readToEnd()
-      .catch((error: unknown) => {
-        // The next hint or poll tries again.
-        this.logger.warn(`the log could not be read: ${reasonOf(error)}`);
-      })
-      .finally(() => (this.reading = undefined));
+    this.reading ??= this.readToEnd();
   }
 
   private async readToEnd(): Promise<void> {
-    while (this.readAgain && !this.stopped) {
-      this.readAgain = false;
-      const page = await this.reader.next(this.position);
-      this.take(page);
-      if (page.length > 0) this.readAgain = true;
+    try {
+      while (this.readAgain && !this.stopped) {
+        this.readAgain = false;
+        const page = await this.reader.next(this.position);
+        this.take(page);
+        if (page.length > 0) this.readAgain = true;
+      }
+      this.lookedAt = performance.now();
+    } catch (error) {
+      // The next hint or poll tries again.
+      this.logger.warn(`the log could not be read: ${reasonOf(error)}`);
     }
-    this.lookedAt = performance.now();
+    // In the turn in which nothing was left to read: a hint that comes later starts it again.
+    this.reading = undefined;
   }
 
   private takeOwn({ epoch, head, events }: AppendedEvents): void {

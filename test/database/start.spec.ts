@@ -2,8 +2,8 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { existsSync, readFileSync } from 'node:fs';
 import { cp, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 
-import { ensureBuilt } from '../../bin/build.js';
 import { newFolder, TestProcess, until } from './processes.js';
 
 /** Stands for a service: it says which version it is, and ends well when asked to. */
@@ -176,6 +176,8 @@ describe('npm start', () => {
 
 describe('the real build', () => {
   it('is there, and found current in under 300 ms', async () => {
+    const build = pathToFileURL(resolve('bin/build.js')).href;
+    const { ensureBuilt } = (await import(build)) as { ensureBuilt: () => Promise<void> };
     const before = await stat(resolve('dist/.built'));
     const began = performance.now();
     await ensureBuilt();

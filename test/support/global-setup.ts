@@ -2,7 +2,6 @@ import { chmod, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
-import { ensureBuilt } from '../../bin/build.js';
 import type * as Embedded from '../../src/database/embedded-postgres.js';
 
 /** What the teardown has to take away; undefined when the tests use a Postgres that was there before. */
@@ -22,6 +21,7 @@ declare global {
  * users get. Jest loads this file outside its module system, where the sources cannot be imported: hence from dist.
  */
 export default async function setUp(): Promise<void> {
+  const { ensureBuilt } = (await import(resolve('bin/build.js'))) as { ensureBuilt: () => Promise<void> };
   await ensureBuilt();
   if (process.env['BELFRY_TEST_DATABASE_URL']) return;
   const built = resolve('dist/database/embedded-postgres.js');
