@@ -84,9 +84,12 @@ export class SseClient {
     return [...finished.matchAll(/^id: (.*)$/gm)].at(-1)?.[1];
   }
 
-  /** The frames of published events, byte for byte. */
+  /** The frames of published events, byte for byte; finished ones only. */
   get frames(): string[] {
-    return this.raw.split('\n\n').filter(block => /^data: \{"topic"/m.test(block));
+    return this.raw
+      .split('\n\n')
+      .slice(0, -1)
+      .filter(block => /^data: \{"topic"/m.test(block));
   }
 
   async hears(count: number): Promise<void> {
