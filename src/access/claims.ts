@@ -9,7 +9,7 @@ const END_OF_TIME = 8.64e15;
 const TENANT = /^[A-Za-z0-9._~-]{1,100}$/;
 
 /** The claims that say who the caller is. The message completes the sentence `"claim" must be …`. */
-export const IDENTITY = z.object({
+const IDENTITY = z.object({
   sub: z.string('a string').refine(sub => isNameable('user', sub), 'a name that fits a topic of its own'),
   tenant: z.string('a string').regex(TENANT, '1 to 100 characters of A-Z a-z 0-9 . _ ~ -').default('default'),
   roles: z

@@ -47,7 +47,7 @@ export function parseEvent(value: unknown, data: RawValue | undefined, place: Pl
   };
 }
 
-export function nameOf(place: Place): string {
+function nameOf(place: Place): string {
   return 'line' in place ? `Line ${place.line}` : `Event ${place.index}`;
 }
 
@@ -92,7 +92,7 @@ function parseName(name: unknown, member: string, place: Place): string | null {
 
 const NAME_RULE = `text of 1 to ${NAME_LENGTH} characters without control characters and lone surrogates`;
 
-export function isName(text: string): boolean {
+function isName(text: string): boolean {
   return text.length <= NAME_LENGTH && !CONTROL.test(text) && !LONE_SURROGATE.test(text);
 }
 

@@ -1,5 +1,6 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 import type { Request } from 'express';
+import pg from 'pg';
 import type { Caller } from '../access/caller.js';
 import { Problem } from '../errors/problem.js';
 import { formatCursor } from '../log/cursor.js';
@@ -33,7 +34,11 @@ interface HistoryPage {
 
 /** Reads events page by page: the same events, in the same order, as a stream from the same cursor replays. */
 @Injectable()
-export class History {
+export class History implements OnModuleDestroy {
+  /** Ends the wait of each request that waits. */
+  private readonly waiting = new Set<() => void>();
+  private stopping = false;
+
   constructor(
     private readonly reader: LogReader,
     private readonly epochs: Epochs,
@@ -52,9 +57,22 @@ export class History {
       after: one(parameters, 'after') ?? 'earliest',
       collapse: parseFlag(parameters, 'collapse'),
       limit: parseLimit(one(parameters, 'limit')),
-      waitMs: parseWait(one(parameters, 'wait')),
+      // What is published after the credential has ended is not for it.
+      waitMs: Math.min(parseWait(one(parameters, 'wait')), Math.max(0, caller.expiresAt - Date.now())),
     };
-    return this.toJson(await this.page(request, http));
+    try {
+      return this.toJson(await this.page(request, http));
+    } catch (error) {
+      throw isOutage(error)
+        ? new Problem('database-unavailable', 'Try again after the time in Retry-After.', { cause: error })
+        : error;
+    }
+  }
+
+  /** Answers whoever waits, and lets nobody wait from now on: before the server waits for its connections to end. */
+  onModuleDestroy(): void {
+    this.stopping = true;
+    for (const end of this.waiting) end();
   }
 
   private async page(request: HistoryRequest, http: Request): Promise<HistoryPage> {
@@ -95,15 +113,14 @@ export class History {
       },
     };
     const giveUp = new AbortController();
-    const timer = setTimeout(() => {
-      giveUp.abort();
-      wake();
-    }, request.waitMs);
-    const onClose = () => {
+    const end = () => {
       giveUp.abort();
       wake();
     };
-    http.socket.once('close', onClose);
+    if (this.stopping || http.socket.destroyed) end();
+    const timer = setTimeout(end, request.waitMs);
+    http.socket.once('close', end);
+    this.waiting.add(end);
     this.router.add(listener);
     try {
       for (;;) {
@@ -114,8 +131,11 @@ export class History {
       }
     } finally {
       this.router.remove(listener);
+      this.waiting.delete(end);
       clearTimeout(timer);
-      http.socket.removeListener('close', onClose);
+      http.socket.removeListener('close', end);
+      // Kept alive, a connection that was busy as the server closed would hold up its end.
+      if (this.stopping) http.res?.setHeader('Connection', 'close');
     }
   }
 
@@ -132,6 +152,16 @@ export class History {
       : '';
     return `{"events":[${list}],"cursor":"${idOf(cursor)}","more":${more}${resetMember}}`;
   }
+}
+
+/** True when the database was not reached, or is going down, rather than refused what it was asked. */
+function isOutage(error: unknown): boolean {
+  // Connection exceptions, insufficient resources, operator intervention, system errors (Postgres manual, appendix A).
+  if (error instanceof pg.DatabaseError) return /^(08|53|57|58)/.test(error.code ?? '');
+  // What pg says of a connection is an Error with a code of the system, or a plain one.
+  return (
+    error instanceof Error && ('code' in error || error.constructor === Error) && !(error instanceof Problem)
+  );
 }
 
 function parseLimit(text: string | undefined): number {

@@ -34,7 +34,9 @@ export class LinePublisher {
     let last: string | null = null;
     try {
       // Destroyed on return, as is usual, the request would take its connection with it, and the answer.
-      for await (const { events, lines, problem } of readLines(request.iterator({ destroyOnReturn: false }))) {
+      for await (const { events, lines, problem } of readLines(
+        request.iterator({ destroyOnReturn: false }),
+      )) {
         for (let done = 0; done < events.length;) {
           const result = await this.publishSome(
             tenant,
@@ -53,7 +55,11 @@ export class LinePublisher {
       }
     } catch (error) {
       if (error instanceof Problem || !request.readableAborted) throw error;
-      throw new Problem('body-invalid', 'The upload broke off before its end.', { stored, last, cause: error });
+      throw new Problem('body-invalid', 'The upload broke off before its end.', {
+        stored,
+        last,
+        cause: error,
+      });
     } finally {
       // What nobody reads any more is thrown away: the client may read the answer only once it has sent all.
       request.resume();

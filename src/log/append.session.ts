@@ -52,7 +52,7 @@ export class AppendSession {
     private readonly client: pg.Client,
   ) {}
 
-  /** @param timeoutMs how long connecting may take */
+  /** @param timeoutMs how long connecting may take, and the first answer after it */
   static async open(
     database: Database,
     timeoutMs: number,
@@ -60,7 +60,7 @@ export class AppendSession {
     const client = database.session('belfry-append', timeoutMs);
     try {
       await client.connect();
-      const { rows } = await client.query<{ head: string }>(OPEN);
+      const { rows } = await client.query<{ head: string }>({ text: OPEN, query_timeout: timeoutMs } as pg.QueryConfig);
       return { session: new AppendSession(database, client), head: Number(rows[0]?.head) };
     } catch (error) {
       void database.close(client);

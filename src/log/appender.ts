@@ -102,7 +102,20 @@ export class Appender implements OnApplicationShutdown {
   }
 
   private next(): Batch<Waiting> | undefined {
-    return this.again.shift() ?? (this.queue.length > 0 ? this.take() : undefined);
+    const again = this.again.shift();
+    if (again) return again;
+    this.refuseLate();
+    return this.queue.length > 0 ? this.take() : undefined;
+  }
+
+  /** While one batch waits for a database that is away, the time of those behind it runs out too. */
+  private refuseLate(): void {
+    const now = performance.now();
+    // They came in this order and all may wait equally long.
+    const firstInTime = this.queue.findIndex(request => request.deadline > now);
+    const late = this.queue.splice(0, firstInTime < 0 ? this.queue.length : firstInTime);
+    for (const request of late) this.queuedBytes -= request.bytes;
+    this.refuse(late, 'database-unavailable', 'the database did not take it in time', undefined);
   }
 
   private take(): Batch<Waiting> {
@@ -144,7 +157,7 @@ export class Appender implements OnApplicationShutdown {
           this.isolate(batch, error);
           break;
         case 'no-partition':
-          await this.addPartition(batch);
+          await this.addPartition(batch, error);
           break;
         case 'refused':
           await this.putBack(batch, error);
@@ -209,14 +222,14 @@ export class Appender implements OnApplicationShutdown {
     this.again.unshift(...batch.halves());
   }
 
-  private async addPartition(batch: Batch<Waiting>): Promise<void> {
+  private async addPartition(batch: Batch<Waiting>, cause: unknown): Promise<void> {
     try {
-      await this.partitions.extend();
+      await this.partitions.extend(batch.requests.reduce((sum, { events }) => sum + events.length, 0));
     } catch (error) {
       await this.putBack(batch, error);
       return;
     }
-    await this.putBack(batch, undefined);
+    await this.putBack(batch, cause);
   }
 
   /** The answer was lost. Only the log knows whether the batch is in it. */
@@ -246,6 +259,7 @@ export class Appender implements OnApplicationShutdown {
     this.head = Math.max(...seqs.values());
     this.appended.next({ epoch, head: this.head, events: [] });
     let index = 0;
+    const nothingStored: Waiting[] = [];
     for (const request of batch.requests) {
       const placed = request.events.map((): Placed | undefined => {
         const seq = seqs.get(index++);
@@ -253,19 +267,21 @@ export class Appender implements OnApplicationShutdown {
       });
       if (placed.every(place => place !== undefined)) {
         request.resolve(placed);
+      } else if (placed.every(place => place === undefined)) {
+        nothingStored.push(request);
       } else {
-        // Some of it was known already, or all of it was refused. It has keys, then: its repeat gets the answer.
+        // Some of it was known already. It has keys, then: its repeat gets the answer.
         this.refuse([request], 'outcome-unknown', 'the connection to the database was lost', cause);
       }
     }
+    // All of it was known already, or refused for its key: asked again, the log says which, and stores nothing.
+    if (nothingStored.length > 0) this.again.unshift(new Batch(nothingStored));
   }
 
   /** Lets a batch that is certainly not stored try again, as long as its publishers wait for it. */
   private async putBack(batch: Batch<Waiting>, cause: unknown): Promise<void> {
-    if (cause !== undefined) {
-      this.logger.warn(`an append was not stored: ${reasonOf(cause)}`);
-      await pause(RETRY_MS);
-    }
+    this.logger.warn(`an append was not stored: ${reasonOf(cause)}`);
+    await pause(RETRY_MS);
     const now = performance.now();
     const late = batch.requests.filter(request => request.deadline <= now);
     const rest = batch.requests.filter(request => request.deadline > now);

@@ -11,6 +11,8 @@ export class Partitions implements OnModuleInit {
   private readonly logger = new Logger(Partitions.name);
   /** The first seq without a partition. */
   private covered = 0;
+  /** The newest seq that this instance heard of. */
+  private head = 0;
   private extending: Promise<void> | undefined;
 
   constructor(
@@ -24,20 +26,31 @@ export class Partitions implements OnModuleInit {
 
   /** To be told of every append; adds partitions in the background when the head comes near. */
   headIsAt(seq: number): void {
+    this.head = seq;
     if (seq + this.ahead < this.covered || this.extending) return;
-    this.extend().catch((error: unknown) => {
-      // The next append tries again, and an append that finds no partition waits for one.
-      this.logger.error(`the log could not be given another partition: ${reasonOf(error)}`);
-    });
+    this.extend().then(
+      () => {
+        // An append that came meanwhile may have used up what was just added.
+        if (this.head !== seq) this.headIsAt(this.head);
+      },
+      (error: unknown) => {
+        // The next append tries again, and an append that finds no partition waits for one.
+        this.logger.error(`the log could not be given another partition: ${reasonOf(error)}`);
+      },
+    );
   }
 
-  /** Adds what is missing, now. */
-  extend(): Promise<void> {
+  /**
+   * Adds what is missing, now.
+   *
+   * @param events how many there must be room for, if they are more than two partitions hold
+   */
+  extend(events = 0): Promise<void> {
     this.extending ??= this.database
       .query<{ covered: string }>({
         name: 'extend-log',
         text: EXTEND,
-        values: [this.config.partitionEvents, this.ahead],
+        values: [this.config.partitionEvents, Math.max(this.ahead, events)],
       })
       .then(([row]) => {
         this.covered = Number(row?.covered);
