@@ -94,6 +94,8 @@ comment on function belfry.log_floor() is 'The oldest seq still kept; head + 1 w
 -- READ COMMITTED session each statement of a VOLATILE function takes a snapshot of its own.
 create function belfry.lock_log() returns void
 language plpgsql volatile
+-- Here and not in the session, which may be a pooler's: whoever gave up waiting leaves no backend waiting for long.
+set lock_timeout = '5s'
 as $$
 begin
   if current_setting('transaction_isolation') <> 'read committed' then

@@ -60,7 +60,10 @@ export class AppendSession {
     const client = database.session('belfry-append', timeoutMs);
     try {
       await client.connect();
-      const { rows } = await client.query<{ head: string }>({ text: OPEN, query_timeout: timeoutMs } as pg.QueryConfig);
+      const { rows } = await client.query<{ head: string }>({
+        text: OPEN,
+        query_timeout: timeoutMs,
+      } as pg.QueryConfig);
       return { session: new AppendSession(database, client), head: Number(rows[0]?.head) };
     } catch (error) {
       void database.close(client);

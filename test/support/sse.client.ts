@@ -113,6 +113,11 @@ export class SseClient {
     this.response.pause();
   }
 
+  /** Takes one chunk, without reading on. */
+  peek(): void {
+    this.response.read();
+  }
+
   resume(): void {
     this.response.resume();
   }

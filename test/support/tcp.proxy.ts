@@ -1,10 +1,13 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
+/** Postgres' "ready for the next query, outside a transaction": the end of a session's start. */
+const READY_FOR_QUERY = Buffer.from([0x5a, 0, 0, 0, 5, 0x49]);
+
 /** A TCP proxy in front of Postgres that can misbehave as networks do. */
 export class TcpProxy {
   private readonly pairs = new Set<{ client: Socket; server: Socket }>();
-  private mode: 'open' | 'black-hole' | 'answers-lost' | 'refusing' = 'open';
+  private mode: 'open' | 'black-hole' | 'answers-lost' | 'queries-lost' | 'refusing' = 'open';
 
   private constructor(
     private readonly listener: Server,
@@ -47,6 +50,20 @@ export class TcpProxy {
       client.pause();
       server.pause();
     }
+  }
+
+  /** The same for the connections that are open now; new ones go through. */
+  blackHoleThese(): void {
+    for (const { client, server } of this.pairs) {
+      client.pause();
+      server.pause();
+    }
+  }
+
+  /** Cuts all connections; new ones start, and then their queries are never delivered. */
+  loseQueries(): void {
+    this.mode = 'queries-lost';
+    this.cut();
   }
 
   /** Requests go through; what Postgres answers is never delivered. */
@@ -94,8 +111,11 @@ export class TcpProxy {
       socket.on('close', end);
     }
     client.on('data', chunk => server.write(chunk));
-    server.on('data', chunk => client.write(chunk));
+    server.on('data', chunk => {
+      client.write(chunk);
+      if (this.mode === 'queries-lost' && chunk.subarray(-6).equals(READY_FOR_QUERY)) client.pause();
+    });
     if (this.mode === 'black-hole') client.pause();
-    if (this.mode !== 'open') server.pause();
+    if (this.mode === 'black-hole' || this.mode === 'answers-lost') server.pause();
   }
 }

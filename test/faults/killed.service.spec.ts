@@ -1,0 +1,127 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { setTimeout as delay } from 'node:timers/promises';
+import { TestProcess } from '../database/processes.js';
+import { LogLock } from '../log/log.lock.js';
+import { storedEvents } from '../log/stored.js';
+import { until } from '../support/conditions.js';
+import { TestDatabase } from '../support/databases.js';
+import { admin, SECRET } from '../support/instance.js';
+import { KeyedPublisher, type KeyedRequest, type Tried } from './keyed.publisher.js';
+
+const ROUNDS = 20;
+
+/** The built service as a process of its own. */
+class Service {
+  private constructor(
+    readonly process: TestProcess,
+    readonly url: string,
+  ) {}
+
+  /** @param born told of the process before it is known to serve */
+  static async start(databaseUrl: string, born: (process: TestProcess) => void): Promise<Service> {
+    const process = new TestProcess(['dist/main.js'], {
+      ...globalThis.process.env,
+      DATABASE_URL: databaseUrl,
+      JWT_SECRET: SECRET,
+      HOST: '127.0.0.1',
+      PORT: '0',
+    });
+    born(process);
+    await process.prints('listening at ');
+    return new Service(process, /listening at (http:\/\/[^"\s]+)/.exec(process.output)![1]!);
+  }
+}
+
+describe('when the service is killed', () => {
+  let database: TestDatabase;
+  const services: TestProcess[] = [];
+  let publishers: KeyedPublisher[] = [];
+  let running: Promise<unknown> = Promise.resolve();
+
+  beforeAll(async () => {
+    database = await TestDatabase.create();
+  });
+  afterAll(async () => {
+    // After a failure there are some left.
+    publishers.forEach(publisher => {
+      publisher.abandon();
+    });
+    await Promise.all([...services.map(service => service.end('SIGKILL')), running]);
+    await database.drop();
+  });
+
+  it('at any point in the life of a request, no request is half stored, lost or doubled', async () => {
+    const token = await admin();
+    const start = () => Service.start(database.url, process => services.push(process));
+    let service = await start();
+    let next = start();
+    const send = async ({ key, body }: KeyedRequest): Promise<Tried> => {
+      const response = await fetch(`${service.url}/v1/events`, {
+        method: 'POST',
+        headers: {
+          authorization: `Bearer ${token}`,
+          'content-type': 'application/json',
+          'idempotency-key': key,
+        },
+        body: JSON.stringify(body),
+      });
+      return { status: response.status, json: await response.json() };
+    };
+    publishers = ['a', 'b', 'c'].map(name => new KeyedPublisher(name, send));
+    running = Promise.all(publishers.map(publisher => publisher.run()));
+    const acknowledged = () => publishers.reduce((sum, publisher) => sum + publisher.acknowledged, 0);
+
+    /** Ways to choose the moment. */
+    const moments: (() => Promise<LogLock | undefined>)[] = [
+      async () => {
+        // Not a wait: the kill is to fall anywhere in the life of a request, which takes a few milliseconds.
+        await delay(Math.random() * 15);
+        return undefined;
+      },
+      // Sent, and Postgres has not stored it: it will, after the service is dead.
+      async () => {
+        const lock = await LogLock.hold(database.url);
+        await lock.isAwaited({ count: 1 });
+        return lock;
+      },
+      // Just after an answer, when the next ones are on their way.
+      async () => {
+        const before = acknowledged();
+        await until('an acknowledgement', () => acknowledged() > before);
+        return undefined;
+      },
+      // Committed, and perhaps not answered.
+      async () => {
+        const head = async () =>
+          (await database.rows<{ head: string }>('select belfry.log_head() as head'))[0]!.head;
+        const before = await head();
+        await until('a commit', async () => (await head()) !== before);
+        return undefined;
+      },
+    ];
+
+    for (let round = 0; round < ROUNDS; round++) {
+      const before = acknowledged();
+      await until('requests under way', () => acknowledged() > before + 2);
+      const following = await next;
+      const lock = await moments[round % moments.length]!();
+      const ended = service.process.end('SIGKILL');
+      service = following;
+      await ended;
+      await lock?.release();
+      if (round < ROUNDS - 1) next = start();
+    }
+    publishers.forEach(publisher => {
+      publisher.stop();
+    });
+    await running;
+    expect(await service.process.end('SIGTERM')).toBe(0);
+
+    const log = await storedEvents(database);
+    for (const publisher of publishers) publisher.isServedBy(log);
+    const requests = publishers.flatMap(publisher => publisher.requests);
+    expect(log).toHaveLength(requests.length * 20);
+    // The kills did hit requests, or this shows nothing.
+    expect(requests.filter(({ tries }) => tries > 1).length).toBeGreaterThanOrEqual(ROUNDS / 2);
+  }, 90_000);
+});

@@ -1,0 +1,228 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
+import { loadConfig } from '../../src/config/config.js';
+import { Database, type Query } from '../../src/database/database.js';
+import { LogReader, type ReplayRequest } from '../../src/log/log.reader.js';
+import { TopicFilter } from '../../src/log/topic.filter.js';
+import { TestDatabase } from '../support/databases.js';
+import { SECRET } from '../support/instance.js';
+import { connect } from './sql.append.js';
+
+const EVENTS = 20_000;
+const PARTITION = 2_500;
+const TOPICS = 200;
+const KIBIBYTE = 1024;
+
+/** The real database, which remembers what it was asked last. */
+class RememberingDatabase extends Database {
+  last: Query | undefined;
+
+  override query<Row extends pg.QueryResultRow>(query: Query): Promise<Row[]> {
+    this.last = query;
+    return super.query<Row>(query);
+  }
+}
+
+interface Plan {
+  readonly 'Node Type': string;
+  readonly 'Relation Name'?: string;
+  readonly 'Index Name'?: string;
+  readonly 'Index Cond'?: string;
+  readonly 'Actual Loops': number;
+  readonly 'Actual Rows': number;
+  readonly 'Rows Removed by Filter'?: number;
+  readonly Plans?: readonly Plan[];
+}
+
+describe('the log reader', () => {
+  let database: TestDatabase;
+  let sessions: RememberingDatabase;
+  let reader: LogReader;
+
+  beforeAll(async () => {
+    database = await TestDatabase.create();
+    await database.rows(`select belfry.extend_log(${PARTITION}, ${EVENTS})`);
+    // Event n: topic user:(n mod 200), every 4,000th 300 KiB large, every tenth of type "x".
+    await database.rows(
+      `insert into belfry.events (seq, tenant, topic, type, key, data, at, batch, batch_index)
+      select n, 'default', 'user:' || n % ${TOPICS}, case when n % 10 = 0 then 'x' else 't' end, null,
+        case when n > ${EVENTS - 100} then format('"%s"', repeat('x', 60 * 1024)) else n::text end,
+        now(), gen_random_uuid(), 1
+      from generate_series(1, ${EVENTS}) n`,
+    );
+    await database.rows('analyze belfry.events');
+    sessions = new RememberingDatabase(loadConfig({ DATABASE_URL: database.url, JWT_SECRET: SECRET }));
+    reader = new LogReader(sessions);
+  });
+  afterAll(async () => {
+    await sessions.onApplicationShutdown();
+    await database.drop();
+  });
+
+  function request(patterns: string[], after: number, more: Partial<ReplayRequest> = {}): ReplayRequest {
+    return {
+      tenant: 'default',
+      filter: new TopicFilter(patterns),
+      after,
+      collapse: true,
+      limit: 200,
+      ...more,
+    };
+  }
+
+  describe('reads pages for the tail', () => {
+    it('of 500 events at most', async () => {
+      const page = await reader.next(1_000);
+      expect(page.map(({ seq }) => seq)).toEqual(Array.from({ length: 500 }, (_, n) => 1_001 + n));
+    });
+
+    it('of a mebibyte at most, and goes on where it stopped', async () => {
+      const seqs: number[] = [];
+      for (
+        let page = await reader.next(EVENTS - 100);
+        page.length > 0;
+        page = await reader.next(seqs.at(-1)!)
+      ) {
+        const bytes = page.map(({ data }) => Buffer.byteLength(data));
+        // The last one may stand over.
+        expect(bytes.slice(0, -1).reduce((sum, size) => sum + size, 0)).toBeLessThan(1024 * KIBIBYTE);
+        seqs.push(...page.map(({ seq }) => seq));
+      }
+      expect(seqs).toEqual(Array.from({ length: 100 }, (_, n) => EVENTS - 99 + n));
+    });
+
+    it('that are empty at the head', async () => {
+      expect(await reader.next(EVENTS)).toEqual([]);
+    });
+  });
+
+  describe('replays pages for a subscriber', () => {
+    it.each([[['user:7', 'user:8', 'user:9']], [['user:*']], [['*']]])(
+      'of %j, of limited rows, each event once and in order',
+      async patterns => {
+        const seqs: number[] = [];
+        let after = 0;
+        while (after < 6_000) {
+          const page = await reader.replay(request(patterns, after, { upTo: 6_000, limit: 50 }));
+          expect(page.events.length).toBeLessThanOrEqual(50);
+          expect(page.cursor).toBeGreaterThan(after);
+          expect(page).toMatchObject({ floor: 1, head: EVENTS });
+          seqs.push(...page.events.map(({ seq }) => seq));
+          after = page.cursor;
+        }
+        const wanted = Array.from({ length: 6_000 }, (_, n) => n + 1).filter(
+          n => patterns.length === 1 || [7, 8, 9].includes(n % TOPICS),
+        );
+        expect(seqs).toEqual(wanted);
+        expect(after).toBe(6_000);
+      },
+    );
+
+    it.each([[Array.from({ length: 100 }, (_, n) => `user:${n + 100}`)], [['*']]])(
+      'of limited bytes',
+      async patterns => {
+        let after = EVENTS - 100;
+        let events = 0;
+        while (after < EVENTS) {
+          const page = await reader.replay(request(patterns, after));
+          const bytes = page.events.map(({ data }) => Buffer.byteLength(data));
+          expect(bytes.slice(0, -1).reduce((sum, size) => sum + size, 0)).toBeLessThan(256 * KIBIBYTE);
+          events += page.events.length;
+          after = page.cursor;
+        }
+        expect(events).toBe(patterns.length === 1 ? 100 : 99);
+      },
+    );
+
+    it('whose cursor moves past what a filter of types leaves out', async () => {
+      const filter = new TopicFilter(['user:*'], ['nothing']);
+      const page = await reader.replay(request([], 100, { filter, limit: 50 }));
+      expect(page).toMatchObject({ events: [], cursor: 150 });
+      const exact = new TopicFilter(['user:7'], ['nothing']);
+      const end = await reader.replay(request([], 100, { filter: exact, upTo: 15_000, limit: 1_000 }));
+      expect(end).toMatchObject({ events: [], cursor: 15_000 });
+    });
+
+    it('of its own tenant alone', async () => {
+      const page = await reader.replay(request(['*'], 0, { tenant: 'other', upTo: 3_000 }));
+      expect(page).toMatchObject({ events: [], cursor: 3_000 });
+    });
+  });
+
+  describe('as EXPLAIN shows it', () => {
+    /** The scans of the log that were really run, by a plan for these values or by one for any. */
+    async function scansOf(mode: 'force_custom_plan' | 'force_generic_plan'): Promise<Plan[]> {
+      const { name, text, values = [] } = sessions.last!;
+      const client = await connect(database.url);
+      await client.query(`set plan_cache_mode = ${mode}`);
+      await client.query({ name, text, values });
+      const literals = values.map(value =>
+        value === null
+          ? 'null'
+          : Array.isArray(value)
+            ? `array[${value.map(item => pg.escapeLiteral(String(item))).join()}]::text[]`
+            : pg.escapeLiteral(String(value as string | number | boolean)),
+      );
+      const { rows } = await client.query<{ 'QUERY PLAN': { Plan: Plan }[] }>(
+        `explain (analyze, format json) execute "${name}"${literals.length ? `(${literals.join()})` : ''}`,
+      );
+      await client.end();
+      const flat = (plan: Plan): Plan[] => [plan, ...(plan.Plans ?? []).flatMap(flat)];
+      const nodes = flat(rows[0]!['QUERY PLAN'][0]!.Plan);
+      expect(nodes.filter(node => node['Node Type'] === 'Seq Scan' && node['Actual Loops'] > 0)).toEqual([]);
+      return nodes.filter(node => node['Relation Name']?.startsWith('events_') && node['Actual Loops'] > 0);
+    }
+
+    function partitionOf(scan: Plan): number {
+      return Number(scan['Relation Name']!.slice('events_'.length));
+    }
+
+    /** The scans that log_head() or log_floor() need: one row, by the primary key. */
+    function isBound(scan: Plan): boolean {
+      return scan['Index Name']!.endsWith('_pkey') && scan['Actual Rows'] * scan['Actual Loops'] <= 1;
+    }
+
+    describe.each(['force_custom_plan', 'force_generic_plan'] as const)('with %s', mode => {
+      it('a replay of several topics goes through the index by topic, for each topic on its own', async () => {
+        const topics = [1, 2, 3, 4, 5, 6].map(n => `user:${n}`);
+        await reader.replay(request(topics, 0));
+        const scans = (await scansOf(mode)).filter(scan => !isBound(scan));
+        expect(scans.length).toBeGreaterThan(0);
+        for (const scan of scans) {
+          expect(scan['Index Name']).toMatch(/tenant_topic_seq_idx$/);
+          expect(scan['Index Cond']).toMatch(/topic = /);
+          expect(scan['Index Cond']).toMatch(/seq > /);
+          expect(scan['Rows Removed by Filter'] ?? 0).toBe(0);
+        }
+      });
+
+      it('partitions before the cursor are not looked at, nor those behind the end', async () => {
+        await reader.replay(request(['user:1', 'user:2'], 3 * PARTITION + 10, { upTo: 5 * PARTITION - 10 }));
+        const scans = (await scansOf(mode)).filter(scan => !isBound(scan));
+        const looked = new Set(scans.filter(scan => scan['Actual Rows'] > 0).map(partitionOf));
+        expect([...looked].sort((a, b) => a - b)).toEqual([3 * PARTITION + 1, 4 * PARTITION + 1]);
+        expect(Math.min(...scans.map(partitionOf))).toBe(3 * PARTITION + 1);
+      });
+
+      it('a page of wildcards looks at its own range of seqs alone', async () => {
+        await reader.replay(request(['user:*'], 3 * PARTITION + 10));
+        const scans = (await scansOf(mode)).filter(scan => !isBound(scan));
+        expect(scans.map(partitionOf)).toEqual([3 * PARTITION + 1]);
+        expect(scans[0]!['Actual Rows']).toBeLessThanOrEqual(200);
+      });
+
+      it('a page of the tail reads its rows by the primary key', async () => {
+        await reader.next(3 * PARTITION + 10);
+        const scans = await scansOf(mode);
+        expect(scans.map(partitionOf)).toEqual([3 * PARTITION + 1]);
+        expect(scans[0]).toMatchObject({ 'Actual Rows': 500 });
+        expect(scans[0]!['Index Name']).toMatch(/_pkey$/);
+      });
+
+      it('the bounds of the log cost one row at each end', async () => {
+        await reader.bounds();
+        expect((await scansOf(mode)).every(isBound)).toBe(true);
+      });
+    });
+  });
+});
