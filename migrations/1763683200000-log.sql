@@ -1,5 +1,4 @@
--- The log: one dense, append-only sequence of events of all tenants.
-create schema belfry;
+-- The log: one dense, append-only sequence of events of all tenants. All of it is in the schema belfry.
 
 -- Each unforked history of the log has a random name, the first half of every cursor. A cursor of an earlier
 -- epoch is still good up to every fork point after that epoch.

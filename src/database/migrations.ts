@@ -9,6 +9,7 @@ const FILE_NAME = /^(\d{13})-([a-z0-9-]+)\.sql$/;
 /** Advisory lock that lets one of several booting instances migrate while the others wait. */
 const MIGRATION_LOCK = [1650815078, 3];
 
+const SCHEMA = 'belfry';
 const OLDEST_POSTGRES = 15;
 
 /**
@@ -26,7 +27,9 @@ export async function migrate(url: string): Promise<void> {
     poolSize: 2,
     synchronize: false,
     migrations: await readMigrations(),
-    migrationsTableName: 'belfry_migrations',
+    // Named, because the search path of a role called belfry changes as soon as there is a schema of that name.
+    schema: SCHEMA,
+    migrationsTableName: 'migrations',
   });
   try {
     await dataSource.initialize();
@@ -41,6 +44,7 @@ export async function migrate(url: string): Promise<void> {
     const lock = dataSource.createQueryRunner();
     try {
       await lock.query('select pg_advisory_lock($1, $2)', MIGRATION_LOCK);
+      await lock.query(`create schema if not exists ${SCHEMA}`);
       await dataSource.runMigrations({ transaction: 'each' });
       await lock.query('select pg_advisory_unlock($1, $2)', MIGRATION_LOCK);
     } finally {

@@ -141,6 +141,7 @@ export const CATALOGUE = {
     status: 503,
     title: 'Outcome unknown',
     detail: 'Try again with the same idempotency key: the request may have been stored.',
+    retryAfterSeconds: 2,
   },
   'queue-full': {
     status: 503,

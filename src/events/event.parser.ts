@@ -1,10 +1,9 @@
 import { Problem } from '../errors/problem.js';
 import type { NewEvent } from '../log/event.js';
+import { isName, NAME_LENGTH } from '../log/name.js';
 import { isTopic, TOPIC_LENGTH, TOPIC_RULE } from '../log/topic.js';
 import type { RawValue } from './raw.json.js';
 
-/** Longest type, key and dedupeId, in characters. */
-export const NAME_LENGTH = 200;
 const DATA_BYTES = 64 * 1024;
 const DATA_DEPTH = 64;
 
@@ -12,10 +11,6 @@ const DATA_DEPTH = 64;
 const RESERVED_TYPES = new Set(['ready', 'reset', 'end', 'heartbeat', 'error', 'open', 'message']);
 const RESERVED_PREFIXES = ['notification.', 'inbox.', 'job.'];
 
-// eslint-disable-next-line no-control-regex
-const CONTROL = /[\u0000-\u001f\u007f]/;
-/** Half of a surrogate pair, which UTF-8 cannot carry. */
-const LONE_SURROGATE = /\p{Surrogate}/u;
 /** RFC 3339, section 5.6, seconds optional. */
 const DATE_TIME = /^(\d{4}-\d{2}-\d{2})T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})$/;
 /** Years of four digits, in UTC too: Postgres reads no others in this form. */
@@ -84,17 +79,13 @@ function parseType(type: unknown, place: Place): string {
 
 function parseName(name: unknown, member: string, place: Place): string | null {
   if (name === undefined || name === null) return null;
-  if (typeof name !== 'string' || name === '' || !isName(name)) {
+  if (typeof name !== 'string' || !isName(name)) {
     throw new Problem('event-invalid', `${nameOf(place)}: "${member}" is ${NAME_RULE}.`, place);
   }
   return name;
 }
 
 const NAME_RULE = `text of 1 to ${NAME_LENGTH} characters without control characters and lone surrogates`;
-
-function isName(text: string): boolean {
-  return text.length <= NAME_LENGTH && !CONTROL.test(text) && !LONE_SURROGATE.test(text);
-}
 
 /** An event without data has the data null. */
 function parseData(data: RawValue | undefined, place: Place): string {

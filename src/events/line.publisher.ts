@@ -79,7 +79,9 @@ export class LinePublisher {
   ): Promise<{ placed: Placed[]; error?: AppendError }> {
     try {
       const idempotency =
-        key === undefined ? undefined : { key, places: lines, digests: events.map(event => digestOf(event)) };
+        key === undefined
+          ? undefined
+          : { key, places: lines.map(line => line - 1), digests: events.map(event => digestOf(event)) };
       return { placed: await this.publisher.publish(tenant, events, idempotency) };
     } catch (error) {
       if (!(error instanceof AppendError)) throw error;

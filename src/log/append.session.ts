@@ -6,7 +6,8 @@ import { digestOf } from './digest.js';
 /** A database may have another default; setting it only then keeps a pooler's sessions as they were. */
 const OPEN = `select belfry.log_head() as head,
   case when current_setting('default_transaction_isolation') <> 'read committed'
-    then set_config('default_transaction_isolation', 'read committed', false) end`;
+    then set_config('default_transaction_isolation', 'read committed', false) end,
+  case when current_setting('synchronous_commit') = 'off' then set_config('synchronous_commit', 'on', false) end`;
 const APPEND = `select epoch, at_ms, head, seqs, known, mismatched
   from belfry.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`;
 const SETTLE = 'select batch_index, seq, epoch from belfry.settle_batch($1, $2)';
@@ -47,10 +48,21 @@ interface AppendRow extends pg.QueryResultRow {
  * trouble, because everything that is known about a batch depends on knowing the session's state.
  */
 export class AppendSession {
+  private open = true;
+
   private constructor(
     private readonly database: Database,
     private readonly client: pg.Client,
-  ) {}
+  ) {
+    client.once('end', () => {
+      this.open = false;
+    });
+  }
+
+  /** False once the connection is known to be gone. */
+  get isOpen(): boolean {
+    return this.open;
+  }
 
   /** @param timeoutMs how long connecting may take, and the first answer after it */
   static async open(

@@ -5,24 +5,12 @@ import { Database } from '../database/database.js';
 import { reasonOf } from '../errors/reason.js';
 import { AppendError, type AppendFailure, judge } from './append.error.js';
 import { type AppendRequest, type AppendedEvents, Batch, type Placed } from './append.batch.js';
+import { AppendQueue, type Waiting } from './append.queue.js';
 import { type Appended, AppendSession, type Settled } from './append.session.js';
 import { Partitions } from './partitions.js';
 
-/** Events in one append call, at most so many, and bytes of their data, unless one request alone has more. */
-const BATCH_EVENTS = 1_000;
-const BATCH_BYTES = 1024 * 1024;
-/** What an event costs in the queue besides its data, in bytes; so that many small events count as well. */
-const EVENT_OVERHEAD = 200;
 /** Pause before the database is tried again, in milliseconds. */
 const RETRY_MS = 100;
-
-interface Waiting extends AppendRequest {
-  readonly bytes: number;
-  /** Until when it may wait for the database, by the monotonic clock. */
-  readonly deadline: number;
-  resolve(placed: Placed[]): void;
-  reject(error: AppendError): void;
-}
 
 /**
  * Group commit: what arrives while an append is in flight goes into the next one. One batch at a time:
@@ -45,10 +33,7 @@ export class Appender implements OnApplicationShutdown {
   readonly appended = new Subject<AppendedEvents>();
 
   private readonly logger = new Logger(Appender.name);
-  private queue: Waiting[] = [];
-  private queuedBytes = 0;
-  /** Batches that were sent, are certainly not stored, and come before the queue. */
-  private readonly again: Batch<Waiting>[] = [];
+  private readonly queue: AppendQueue;
   private session: AppendSession | undefined;
   /** A seq that is older than whatever is sent next. */
   private head = 0;
@@ -59,7 +44,9 @@ export class Appender implements OnApplicationShutdown {
     private readonly database: Database,
     private readonly partitions: Partitions,
     @Inject(CONFIG) private readonly config: Config,
-  ) {}
+  ) {
+    this.queue = new AppendQueue(config.publishQueueBytes);
+  }
 
   /**
    * Appends a request, all of it or nothing.
@@ -69,15 +56,12 @@ export class Appender implements OnApplicationShutdown {
    */
   append(request: AppendRequest): Promise<Placed[]> {
     return new Promise((resolve, reject) => {
-      const bytes = request.events.reduce((sum, event) => sum + event.data.length + EVENT_OVERHEAD, 0);
+      const deadline = performance.now() + this.config.publishTimeoutMs;
       if (this.stopped) {
         reject(new AppendError('shutting-down', 'the instance is going down'));
-      } else if (this.queuedBytes > 0 && this.queuedBytes + bytes > this.config.publishQueueBytes) {
+      } else if (!this.queue.push({ ...request, deadline, resolve, reject })) {
         reject(new AppendError('queue-full', 'too many publishes are waiting for the database'));
       } else {
-        const deadline = performance.now() + this.config.publishTimeoutMs;
-        this.queue.push({ ...request, bytes, deadline, resolve, reject });
-        this.queuedBytes += bytes;
         this.running ??= this.run();
       }
     });
@@ -94,49 +78,15 @@ export class Appender implements OnApplicationShutdown {
   private async run(): Promise<void> {
     // One turn of the event loop, so that all requests that were read together are appended together.
     await new Promise(setImmediate);
-    for (let batch = this.next(); batch; batch = this.next()) {
-      await this.write(batch);
+    while (this.queue.hasMore) {
+      // While one batch waits for a database that is away, the time of those behind it runs out too.
+      const late = this.queue.takeLate(performance.now());
+      this.refuse(late, 'database-unavailable', 'the database did not take it in time', undefined);
+      const batch = this.queue.takeBatch();
+      if (batch) await this.write(batch);
     }
     // In the turn in which nothing was left: a request that comes later starts it again.
     this.running = undefined;
-  }
-
-  private next(): Batch<Waiting> | undefined {
-    const again = this.again.shift();
-    if (again) return again;
-    this.refuseLate();
-    return this.queue.length > 0 ? this.take() : undefined;
-  }
-
-  /** While one batch waits for a database that is away, the time of those behind it runs out too. */
-  private refuseLate(): void {
-    const now = performance.now();
-    // They came in this order and all may wait equally long.
-    const firstInTime = this.queue.findIndex(request => request.deadline > now);
-    const late = this.queue.splice(0, firstInTime < 0 ? this.queue.length : firstInTime);
-    for (const request of late) this.queuedBytes -= request.bytes;
-    this.refuse(late, 'database-unavailable', 'the database did not take it in time', undefined);
-  }
-
-  private take(): Batch<Waiting> {
-    const keys = new Set<string>();
-    let events = 0;
-    let bytes = 0;
-    let count = 0;
-    for (const request of this.queue) {
-      events += request.events.length;
-      bytes += request.bytes;
-      if (count > 0 && (events > BATCH_EVENTS || bytes > BATCH_BYTES)) break;
-      // A key that is in the batch already has to wait for what the log remembers of it. All behind it wait too:
-      // nobody is overtaken.
-      const own = keysOf(request);
-      if (own.some(key => keys.has(key))) break;
-      own.forEach(key => keys.add(key));
-      count++;
-    }
-    const requests = this.queue.splice(0, count);
-    for (const request of requests) this.queuedBytes -= request.bytes;
-    return new Batch(requests);
   }
 
   private async write(batch: Batch<Waiting>): Promise<void> {
@@ -219,7 +169,7 @@ export class Appender implements OnApplicationShutdown {
       only.reject(new AppendError('data-refused', 'the database refuses the data', index, { cause }));
       return;
     }
-    this.again.unshift(...batch.halves());
+    this.queue.putBack(...batch.halves());
   }
 
   private async addPartition(batch: Batch<Waiting>, cause: unknown): Promise<void> {
@@ -275,7 +225,7 @@ export class Appender implements OnApplicationShutdown {
       }
     }
     // All of it was known already, or refused for its key: asked again, the log says which, and stores nothing.
-    if (nothingStored.length > 0) this.again.unshift(new Batch(nothingStored));
+    if (nothingStored.length > 0) this.queue.putBack(new Batch(nothingStored));
   }
 
   /** Lets a batch that is certainly not stored try again, as long as its publishers wait for it. */
@@ -287,7 +237,7 @@ export class Appender implements OnApplicationShutdown {
     const rest = batch.requests.filter(request => request.deadline > now);
     this.refuse(late, 'database-unavailable', 'the database cannot be reached', cause);
     // Under a new name: the old one may have been voided.
-    if (rest.length > 0) this.again.unshift(new Batch(rest));
+    if (rest.length > 0) this.queue.putBack(new Batch(rest));
   }
 
   private refuse(
@@ -300,7 +250,8 @@ export class Appender implements OnApplicationShutdown {
   }
 
   private async openSession(): Promise<AppendSession> {
-    if (!this.session) {
+    // One that ended while it was idle was never sent anything: nothing is unknown.
+    if (!this.session?.isOpen) {
       const { session, head } = await AppendSession.open(this.database, this.config.publishTimeoutMs);
       this.session = session;
       this.head = head;
@@ -312,14 +263,6 @@ export class Appender implements OnApplicationShutdown {
     void this.session?.close();
     this.session = undefined;
   }
-}
-
-function keysOf({ tenant, events, idempotency }: AppendRequest): string[] {
-  const keys = idempotency ? [`${tenant} request:${idempotency.key} ${idempotency.places[0]}`] : [];
-  for (const { dedupeId } of events) {
-    if (dedupeId !== null) keys.push(`${tenant} event:${dedupeId}`);
-  }
-  return keys;
 }
 
 function pause(ms: number): Promise<void> {

@@ -4,6 +4,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '../config/config.js';
 import { Readiness } from './readiness.js';
 
+/** How often connections that have become idle are closed, in milliseconds. */
+const SWEEP_MS = 50;
 /** After the drain window, what is still open is cut, in milliseconds. */
 const CUT_AFTER_MS = 3000;
 /** And what then still does not end is left behind, in milliseconds. */
@@ -24,6 +26,11 @@ export async function shutDown(app: NestExpressApplication, config: Config): Pro
     return delay(LEAVE_AFTER_MS, false, { signal });
   });
   const closed = app.close().then(() => true);
+  // The server closes only connections that are idle as it begins; one that answers a last request is kept alive.
+  const server = app.getHttpServer();
+  const sweep = setInterval(() => {
+    server.closeIdleConnections();
+  }, SWEEP_MS);
   try {
     return await Promise.race([closed, late]);
   } finally {
@@ -31,5 +38,6 @@ export async function shutDown(app: NestExpressApplication, config: Config): Pro
     closed.catch(() => undefined);
     late.catch(() => undefined);
     timers.abort();
+    clearInterval(sweep);
   }
 }

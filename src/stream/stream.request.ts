@@ -2,13 +2,13 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Caller } from '../access/caller.js';
 import { mayRead } from '../access/grants.js';
 import { Problem } from '../errors/problem.js';
-import { isTopic, isWildcard, TOPIC_RULE } from '../log/topic.js';
+import { isName, NAME_LENGTH } from '../log/name.js';
+import { isTopic, isWildcard, TOPIC_LENGTH, TOPIC_RULE } from '../log/topic.js';
 import { TopicFilter } from '../log/topic.filter.js';
 import type { Subscription } from './subscription.js';
 
 /** Topics, and types, in one request. */
 const MAX_NAMES = 100;
-const TYPE_LENGTH = 200;
 
 /** Parameters as a query string or a JSON body gives them. */
 export type Parameters = Record<string, unknown>;
@@ -47,10 +47,10 @@ export function parseSubscription(
  */
 export function parseFilter(parameters: Parameters, caller: Caller): TopicFilter {
   const types = list(parameters, 'type');
-  if (types.length > MAX_NAMES || types.some(type => type === '' || type.length > TYPE_LENGTH)) {
+  if (types.length > MAX_NAMES || !types.every(type => isName(type))) {
     throw new Problem(
       'query-invalid',
-      `Give at most ${MAX_NAMES} types of 1 to ${TYPE_LENGTH} characters each, or none to hear every type.`,
+      `Give at most ${MAX_NAMES} types of 1 to ${NAME_LENGTH} characters each, without control characters, or none to hear every type.`,
     );
   }
   const asked = list(parameters, 'topic');
@@ -63,7 +63,7 @@ export function parseFilter(parameters: Parameters, caller: Caller): TopicFilter
   }
   for (const pattern of asked) {
     if (!isTopic(pattern) && !isWildcard(pattern)) {
-      const shown = pattern.slice(0, TYPE_LENGTH);
+      const shown = pattern.slice(0, TOPIC_LENGTH);
       throw new Problem(
         'topic-invalid',
         `"${shown}" is not a topic: ${TOPIC_RULE}; kind:* and * stand for many.`,

@@ -8,7 +8,7 @@ import { reasonOf } from '../errors/reason.js';
 const CHANNEL = 'belfry';
 /** Rings are sent at most so often, in milliseconds: the first at once, the last of a burst after this. */
 const RING_PAUSE_MS = 5;
-/** The session rings for itself so often; unheard for twice as long, it is dead. In milliseconds. */
+/** The session rings for itself so often, in milliseconds; when the last ring was not heard by the next, it is dead. */
 const HEARTBEAT_MS = 5_000;
 /** Pause before the next try to connect, doubled each time; half of it is random. In milliseconds. */
 const BACKOFF_MS = { first: 100, longest: 10_000 };
@@ -100,7 +100,8 @@ export class Doorbell {
     });
     try {
       await client.connect();
-      await client.query(`listen ${CHANNEL}; listen "${this.heartbeatChannel}"`);
+      const text = `listen ${CHANNEL}; listen "${this.heartbeatChannel}"`;
+      await client.query({ text, query_timeout: HEARTBEAT_MS } as pg.QueryConfig);
     } catch (error) {
       void this.database.close(client);
       throw error;
@@ -122,7 +123,7 @@ export class Doorbell {
   }
 
   private beat(client: pg.Client): void {
-    if (performance.now() - this.heardHeartbeatAt > 2 * HEARTBEAT_MS) {
+    if (performance.now() - this.heardHeartbeatAt > 1.5 * HEARTBEAT_MS) {
       this.lost(client, 'its heartbeat was not heard');
       return;
     }

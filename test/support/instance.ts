@@ -2,7 +2,8 @@ import type { NestExpressApplication } from '@nestjs/platform-express';
 import { SignJWT } from 'jose';
 import type { AddressInfo } from 'node:net';
 import { createApp } from '../../src/app.js';
-import { loadConfig } from '../../src/config/config.js';
+import { type Config, loadConfig } from '../../src/config/config.js';
+import { shutDown } from '../../src/operations/shutdown.js';
 import { Tail } from '../../src/tail/tail.js';
 import { SseClient } from './sse.client.js';
 
@@ -41,6 +42,7 @@ export class Instance {
 
   private constructor(
     readonly app: NestExpressApplication,
+    private readonly config: Config,
     readonly url: string,
     /** Its log, a parsed line each. */
     readonly logs: Record<string, unknown>[],
@@ -57,7 +59,7 @@ export class Instance {
     });
     await app.listen(0, '127.0.0.1');
     const { port } = app.getHttpServer().address() as AddressInfo;
-    return new Instance(app, `http://127.0.0.1:${port}`, logs);
+    return new Instance(app, config, `http://127.0.0.1:${port}`, logs);
   }
 
   get tail(): Tail {
@@ -67,7 +69,7 @@ export class Instance {
   async stop(): Promise<void> {
     if (this.stopped) return;
     this.stopped = true;
-    await this.app.close();
+    await shutDown(this.app, this.config);
   }
 
   /** Any request; an object or array as body is sent as JSON. */
