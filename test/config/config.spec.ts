@@ -41,6 +41,8 @@ describe('the configuration', () => {
       maxBodyBytes: 72 * 1024 * 1024,
       publishTimeoutMs: 5_000,
       publishQueueBytes: 128 * 1024 * 1024,
+      replayEvents: 200,
+      partitionEvents: 1_000_000,
       logLevel: 'info',
     });
   });

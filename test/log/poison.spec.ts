@@ -36,8 +36,8 @@ describe('a batch with events that Postgres refuses', () => {
       const answers = Array.from({ length: 50 }, (_, n) =>
         post({ topic: 'all', type: culprits.includes(n) ? 'poison' : 'good', data: n }),
       );
-      await until('all requests in the queue', () => appender['queue'].length === 50);
-      const arrived = appender['queue'].map(({ events }) => Number(events[0]!.data));
+      await until('all requests in the queue', () => appender['queue']['requests'].length === 50);
+      const arrived = appender['queue']['requests'].map(({ events }) => Number(events[0]!.data));
       await lock.release();
 
       const head = firstSeq(await before);

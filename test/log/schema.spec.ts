@@ -74,10 +74,9 @@ describe('the schema', () => {
 
   it('is made once by three that boot at the same time', async () => {
     await database.rows('drop schema belfry cascade');
-    await database.rows('drop table belfry_migrations');
     await Promise.all([1, 2, 3].map(() => migrate(database.url)));
     const files = await readdir(new URL('../../migrations/', import.meta.url));
-    const ran = await database.rows<{ name: string }>('select name from belfry_migrations order by id');
+    const ran = await database.rows<{ name: string }>('select name from belfry.migrations order by id');
     expect(ran.map(({ name }) => name)).toEqual(
       files.sort().map(file => file.replace(/^(\d+)-(.*)\.sql$/, '$2$1')),
     );
