@@ -74,9 +74,8 @@ async function serve(
 function embeddedPostgres(config: Config): EmbeddedPostgres {
   return new EmbeddedPostgres({
     dataDir: config.dataDir,
-    log: message => {
-      logger.log(message);
-    },
+    // For whoever sits in front of it: there is no log yet.
+    log: message => process.stdout.write(`${message}\n`),
     onExit: exitWith,
   });
 }
