@@ -7,7 +7,7 @@ export function serveOpenApi(app: NestExpressApplication): void {
   const options = new DocumentBuilder()
     .setTitle('Belfry')
     .setDescription(
-      'Notifications on Postgres: publish over HTTP or SQL, stream over SSE, replay what was missed.',
+      'Notifications on Postgres: publish over HTTP, stream over SSE, replay what was missed.',
     )
     .setVersion(version())
     .addBearerAuth()

@@ -235,6 +235,9 @@ export class Subscriber implements Listener {
     const { tail, epochs } = this.context;
     this.cursor = tail.position;
     this.fromOldest = false;
+    // Whoever was live is told again when it is.
+    this.state = 'replaying';
+    this.replayed = 0;
     const cursor = this.cursorText();
     this.write(reset(cursor, { reason, oldest: formatCursor(epochs.current, tail.floor), head: cursor }));
   }
