@@ -6,9 +6,7 @@ import { readFileSync } from 'node:fs';
 export function serveOpenApi(app: NestExpressApplication): void {
   const options = new DocumentBuilder()
     .setTitle('Belfry')
-    .setDescription(
-      'Notifications on Postgres: publish over HTTP, stream over SSE, replay what was missed.',
-    )
+    .setDescription('Notifications on Postgres: publish over HTTP, stream over SSE, replay what was missed.')
     .setVersion(version())
     .addBearerAuth()
     .addSecurityRequirements('bearer')

@@ -19,6 +19,9 @@ export function overload(): string {
   return retry(10_000 + Math.random() * 20_000);
 }
 
+/** Keeps proxies open and says nothing. */
+export const COMMENT = ':\n\n';
+
 /** An id alone: moves the client's cursor, and page code hears nothing. */
 export function heartbeat(cursor: string): string {
   return `id: ${cursor}\n\n`;

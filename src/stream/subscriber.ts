@@ -8,6 +8,7 @@ import { FramedEvent } from '../tail/frame.js';
 import type { Tail } from '../tail/tail.js';
 import type { Bundle } from './bundle.js';
 import {
+  COMMENT,
   type EndReason,
   end,
   heartbeat,
@@ -69,6 +70,8 @@ export class Subscriber implements Listener {
   private cursor = 0;
   /** True until the first page of a replay from the oldest event on, whose floor is where it starts. */
   private fromOldest = false;
+  /** True once the cursor is a place in the log that the client may be told. */
+  private placed = false;
   private replayed = 0;
   private wroteAt = performance.now();
   private fullSince: number | undefined;
@@ -108,16 +111,23 @@ export class Subscriber implements Listener {
       return;
     }
     this.fullSince = undefined;
-    if (now - this.wroteAt >= heartbeatMs) {
-      const cursor = this.cursorText();
-      this.write(heartbeat(cursor));
-      if (this.subscription.heartbeatEvent) this.write(heartbeatEvent(cursor));
-    }
+    if (now - this.wroteAt >= heartbeatMs) this.beat();
   }
 
   /** Says why, and closes. */
   end(reason: EndReason, retryMs: number): void {
     this.finish(retry(retryMs) + end(reason));
+  }
+
+  private beat(): void {
+    // As long as it is not known where the client is, an id would move it to where it is not.
+    if (!this.placed) {
+      this.write(COMMENT);
+      return;
+    }
+    const cursor = this.cursorText();
+    this.write(heartbeat(cursor));
+    if (this.subscription.heartbeatEvent) this.write(heartbeatEvent(cursor));
   }
 
   private async open(): Promise<void> {
@@ -135,7 +145,7 @@ export class Subscriber implements Listener {
     const { tail, judge } = this.context;
     const { lastEventId } = this.subscription;
     if (lastEventId === undefined) {
-      this.cursor = tail.position;
+      this.moveTo(tail.position);
       return;
     }
     const verdict = judge.judge(lastEventId);
@@ -144,9 +154,18 @@ export class Subscriber implements Listener {
     if ('reset' in start) {
       this.reset(start.reset);
     } else {
-      this.cursor = start.after;
-      this.fromOldest = 'earliest' in start;
+      this.moveTo(start.after);
+      if ('earliest' in start) {
+        this.fromOldest = true;
+        this.placed = false;
+      }
     }
+  }
+
+  private moveTo(cursor: number): void {
+    this.cursor = cursor;
+    this.fromOldest = false;
+    this.placed = true;
   }
 
   /**
@@ -187,8 +206,7 @@ export class Subscriber implements Listener {
   /** @returns whether the event loop should have a turn before the next page */
   private sendFromRing(target: number): boolean {
     const page = catchUpPage(this.context.tail, this.subscription, this.cursor, target);
-    this.cursor = page.cursor;
-    this.fromOldest = false;
+    this.moveTo(page.cursor);
     this.send(page.events);
     return page.cursor < target;
   }
@@ -209,8 +227,7 @@ export class Subscriber implements Listener {
       this.reset('expired');
       return;
     }
-    this.fromOldest = false;
-    this.cursor = page.cursor;
+    this.moveTo(page.cursor);
     this.send(page.events.map(event => new FramedEvent(event, epochs.current)));
   }
 
@@ -233,8 +250,7 @@ export class Subscriber implements Listener {
   /** Tells the client that what it missed cannot be had, and goes on from now. */
   private reset(reason: ResetReason): void {
     const { tail, epochs } = this.context;
-    this.cursor = tail.position;
-    this.fromOldest = false;
+    this.moveTo(tail.position);
     // Whoever was live is told again when it is.
     this.state = 'replaying';
     this.replayed = 0;

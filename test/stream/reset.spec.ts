@@ -93,4 +93,35 @@ describe('a cursor that cannot be honoured', () => {
     client.cut();
     await other.stop();
   });
+
+  it('in mid-stream, because retention overtook a slow reader, is followed by ready as well', async () => {
+    const slow = await (await belfry.stream('?topic=room:slow')).isReady();
+    slow.pause();
+    const blob = 'x'.repeat(60_000);
+    for (let n = 0; n < 20; n++) {
+      await belfry.publish(Array.from({ length: 10 }, () => ({ topic: 'room:slow', type: 'a', data: blob })));
+    }
+    await database.rows('delete from belfry.events where seq < (select max(seq) - 2 from belfry.events)');
+    slow.resume();
+    await until('a reset and a second ready', () => slow.controls('ready').length === 2);
+    expect(JSON.parse(slow.controls('reset')[0]!.data)).toMatchObject({ reason: 'expired' });
+    expect(slow.heard.at(-1)!.event).toBe('ready');
+    const [id] = await belfry.publish({ topic: 'room:slow', type: 'after' });
+    await until('the next event', () => slow.events.at(-1)?.id === id);
+    slow.cut();
+  });
+
+  it('of a client that waits for the database is not given away by a heartbeat', async () => {
+    const patient = await Instance.start(database.url, { HEARTBEAT_MS: '100', RING_EVENTS: '1' });
+    const holder = await database.pool.connect();
+    await holder.query('begin; lock table belfry.events in access exclusive mode');
+    const client = await patient.stream('?topic=user:1&lastEventId=earliest');
+    await until('three heartbeats', () => client.raw.split(':\n\n').length > 3);
+    expect(client.lastEventId).toBeUndefined();
+    await holder.query('rollback');
+    holder.release();
+    await client.isReady();
+    client.cut();
+    await patient.stop();
+  });
 });

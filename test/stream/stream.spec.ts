@@ -139,6 +139,25 @@ describe('a stream', () => {
     expect(client.events[0]!.id).toBe(id);
   });
 
+  it('takes the token from the cookie, and no Origin is needed to read', async () => {
+    const client = await SseClient.open(`${belfry.url}/v1/stream?topic=all`, {
+      cookie: `other=1; belfry_token=${await tokenFor()}`,
+    });
+    clients.push(client);
+    await client.isReady();
+    expect(client.status).toBe(200);
+  });
+
+  it.each(['[]', '"x"', '7', '{"topics":[1,{}]}'])('refuses the POST body %s', async body => {
+    const answer = await belfry.request('POST', '/v1/stream', {
+      token: await admin(),
+      headers: { 'content-type': 'application/json' },
+      body,
+    });
+    expect(answer.status).toBe(400);
+    expect(answer.headers.get('content-type')).toBe('application/problem+json');
+  });
+
   describe('goes on from a cursor', () => {
     it.each([
       ['the header Last-Event-ID', (id: string) => ['', { 'last-event-id': id }] as const],

@@ -96,7 +96,7 @@ export class Instance {
       status: response.status,
       headers: response.headers,
       text,
-      json: isJson ? JSON.parse(text) : undefined,
+      json: isJson ? (JSON.parse(text) as unknown) : undefined,
     };
   }
 
