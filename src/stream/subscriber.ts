@@ -1,11 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { Observable, type Subscriber as Observer } from 'rxjs';
 import { formatCursor } from '../log/cursor.js';
-import type { Epochs } from '../log/epochs.js';
-import type { LogReader } from '../log/log.reader.js';
 import type { TopicFilter } from '../log/topic.filter.js';
-import { FramedEvent } from '../tail/frame.js';
-import type { Tail } from '../tail/tail.js';
+import type { FramedEvent } from '../tail/frame.js';
 import type { Bundle } from './bundle.js';
 import {
   COMMENT,
@@ -19,24 +16,11 @@ import {
   reset,
   retry,
 } from './control.frames.js';
-import type { CursorJudge } from './cursor.judge.js';
 import type { Outlet } from './outlet.js';
-import { catchUpPage } from './ring.page.js';
-import type { Listener, Router } from './router.js';
+import { Replay } from './replay.js';
+import type { Listener } from './router.js';
+import type { StreamContext } from './stream.context.js';
 import type { Subscription } from './subscription.js';
-
-/** What a subscriber works with. */
-export interface StreamContext {
-  readonly tail: Tail;
-  readonly reader: LogReader;
-  readonly epochs: Epochs;
-  readonly judge: CursorJudge;
-  readonly router: Router;
-  /** Rows that one page of a replay from Postgres looks at. */
-  readonly replayEvents: number;
-  /** Told when a stream had to be closed because the log could not be read. */
-  reportFailure(cause: unknown): void;
-}
 
 /**
  * One open connection: a cursor over the log. It holds no events of its own, so what it costs does not depend on
@@ -66,12 +50,8 @@ export class Subscriber implements Listener {
 
   private state: 'new' | 'replaying' | 'live' | 'lagging' | 'closed' = 'new';
   private observer: Observer<Buffer> | undefined;
-  /** Everything up to here was sent or is not wanted. While live it is the tail's position, and is not kept here. */
-  private cursor = 0;
-  /** True until the first page of a replay from the oldest event on, whose floor is where it starts. */
-  private fromOldest = false;
-  /** True once the cursor is a place in the log that the client may be told. */
-  private placed = false;
+  /** Where the client is, while it is not live; then it is where the tail is. */
+  private readonly replay: Replay;
   private replayed = 0;
   private wroteAt = performance.now();
   private fullSince: number | undefined;
@@ -85,6 +65,7 @@ export class Subscriber implements Listener {
   ) {
     this.tenant = subscription.tenant;
     this.filter = subscription.filter;
+    this.replay = new Replay(context, subscription);
   }
 
   deliver(bundle: Bundle, before: number): void {
@@ -121,7 +102,7 @@ export class Subscriber implements Listener {
 
   private beat(): void {
     // As long as it is not known where the client is, an id would move it to where it is not.
-    if (!this.placed) {
+    if (!this.replay.isPlaced) {
       this.write(COMMENT);
       return;
     }
@@ -134,38 +115,12 @@ export class Subscriber implements Listener {
     this.state = 'replaying';
     this.write(retry(1_000 + Math.random() * 2_000));
     try {
-      await this.start();
+      const reason = await this.replay.begin();
+      if (reason) this.reset(reason);
       await this.catchUp();
     } catch (error) {
       this.fail(error);
     }
-  }
-
-  private async start(): Promise<void> {
-    const { tail, judge } = this.context;
-    const { lastEventId } = this.subscription;
-    if (lastEventId === undefined) {
-      this.moveTo(tail.position);
-      return;
-    }
-    const verdict = judge.judge(lastEventId);
-    // Awaited only when it has to be: whoever can be served from memory is served in this turn.
-    const start = verdict instanceof Promise ? await verdict : verdict;
-    if ('reset' in start) {
-      this.reset(start.reset);
-    } else {
-      this.moveTo(start.after);
-      if ('earliest' in start) {
-        this.fromOldest = true;
-        this.placed = false;
-      }
-    }
-  }
-
-  private moveTo(cursor: number): void {
-    this.cursor = cursor;
-    this.fromOldest = false;
-    this.placed = true;
   }
 
   /**
@@ -180,16 +135,16 @@ export class Subscriber implements Listener {
    * buffer and nothing to drop.
    */
   private async catchUp(): Promise<void> {
+    const { replay } = this;
     const { tail, router } = this.context;
     let target = tail.position;
     while (this.state !== 'closed') {
       if (this.outlet.full) {
         await this.outlet.drained();
-      } else if (this.cursor > tail.position) {
-        await tail.reaches(this.cursor);
-      } else if (this.cursor < target) {
-        if (this.cursor < tail.ring.start) await this.sendFromPostgres(target);
-        else if (this.sendFromRing(target)) await setImmediate();
+      } else if (replay.cursor > tail.position) {
+        await tail.reaches(replay.cursor);
+      } else if (replay.cursor < target) {
+        await this.sendPage(target);
       } else if (target < tail.position) {
         target = tail.position;
       } else {
@@ -198,37 +153,21 @@ export class Subscriber implements Listener {
         }
         this.state = 'live';
         router.add(this);
-        return;
       }
+      if (this.state === 'live') return;
     }
   }
 
-  /** @returns whether the event loop should have a turn before the next page */
-  private sendFromRing(target: number): boolean {
-    const page = catchUpPage(this.context.tail, this.subscription, this.cursor, target);
-    this.moveTo(page.cursor);
-    this.send(page.events);
-    return page.cursor < target;
-  }
-
-  private async sendFromPostgres(target: number): Promise<void> {
-    const { reader, epochs, replayEvents } = this.context;
-    const { tenant, filter: wanted, collapse } = this.subscription;
-    const page = await reader.replay({
-      tenant,
-      filter: wanted,
-      after: this.cursor,
-      upTo: target,
-      collapse,
-      limit: replayEvents,
-    });
+  private async sendPage(target: number): Promise<void> {
+    const page = await this.replay.page(target);
     if (this.state === 'closed') return;
-    if (page.floor - 1 > this.cursor && !this.fromOldest) {
+    if (page === 'expired') {
       this.reset('expired');
       return;
     }
-    this.moveTo(page.cursor);
-    this.send(page.events.map(event => new FramedEvent(event, epochs.current)));
+    this.send(page);
+    // A long way through the ring would keep everybody else waiting.
+    if (this.replay.cursor < target) await setImmediate();
   }
 
   private send(events: readonly FramedEvent[]): void {
@@ -241,7 +180,7 @@ export class Subscriber implements Listener {
   private lag(before: number): void {
     this.context.router.remove(this);
     this.state = 'lagging';
-    this.cursor = before;
+    this.replay.moveTo(before);
     this.catchUp().catch((error: unknown) => {
       this.fail(error);
     });
@@ -249,8 +188,9 @@ export class Subscriber implements Listener {
 
   /** Tells the client that what it missed cannot be had, and goes on from now. */
   private reset(reason: ResetReason): void {
+    if (this.state === 'closed') return;
     const { tail, epochs } = this.context;
-    this.moveTo(tail.position);
+    this.replay.moveTo(tail.position);
     // Whoever was live is told again when it is.
     this.state = 'replaying';
     this.replayed = 0;
@@ -281,7 +221,7 @@ export class Subscriber implements Listener {
 
   private cursorText(): string {
     const { tail, epochs } = this.context;
-    return formatCursor(epochs.current, this.state === 'live' ? tail.position : this.cursor);
+    return formatCursor(epochs.current, this.state === 'live' ? tail.position : this.replay.cursor);
   }
 
   private close(): void {

@@ -17,7 +17,8 @@ import { overload } from './control.frames.js';
 import { CursorJudge } from './cursor.judge.js';
 import type { Outlet } from './outlet.js';
 import { Router } from './router.js';
-import { type StreamContext, Subscriber } from './subscriber.js';
+import type { StreamContext } from './stream.context.js';
+import { Subscriber } from './subscriber.js';
 import type { Subscription } from './subscription.js';
 
 /** How exact deadlines are, in milliseconds. */

@@ -78,13 +78,13 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
     return performance.now() - this.lookedAt;
   }
 
-  /** Resolves when the position is at least this seq, or the tail has stopped. */
+  /** Resolves when the position is at least this seq. Rejects when the tail stops before that. */
   async reaches(seq: number): Promise<void> {
     const there = this.taken.pipe(
       startWith([]),
       filter(() => this.position >= seq),
     );
-    await firstValueFrom(there, { defaultValue: [] });
+    await firstValueFrom(there);
   }
 
   async onApplicationBootstrap(): Promise<void> {

@@ -1,0 +1,68 @@
+import { FramedEvent } from '../tail/frame.js';
+import type { ResetReason } from './control.frames.js';
+import { catchUpPage } from './ring.page.js';
+import type { StreamContext } from './stream.context.js';
+import type { Subscription } from './subscription.js';
+
+/** A client's place in the log, and the way from there, page by page, to the head. */
+export class Replay {
+  /** True once the place is one that the client may be told. */
+  private placed = false;
+  /** True until the first page of a replay from the oldest event on: wherever the log begins, it begins. */
+  private fromOldest = false;
+  private place = 0;
+
+  constructor(
+    private readonly context: StreamContext,
+    private readonly subscription: Subscription,
+  ) {}
+
+  /** Everything up to here was sent or is not wanted. */
+  get cursor(): number {
+    return this.place;
+  }
+
+  get isPlaced(): boolean {
+    return this.placed;
+  }
+
+  /** Goes to where the client wants to go on. @returns why it cannot, when it cannot */
+  async begin(): Promise<ResetReason | undefined> {
+    const { tail, judge } = this.context;
+    const { lastEventId } = this.subscription;
+    if (lastEventId === undefined) {
+      this.moveTo(tail.position);
+      return undefined;
+    }
+    const start = await judge.judge(lastEventId);
+    if ('reset' in start) return start.reset;
+    if ('earliest' in start) this.fromOldest = true;
+    else this.moveTo(start.after);
+    return undefined;
+  }
+
+  moveTo(cursor: number): void {
+    this.place = cursor;
+    this.placed = true;
+    this.fromOldest = false;
+  }
+
+  /** The next page on the way to a target: at once when the ring has it, else from Postgres. */
+  page(target: number): FramedEvent[] | Promise<FramedEvent[] | 'expired'> {
+    const { tail } = this.context;
+    if (this.place < tail.ring.start) return this.pageOfPostgres(target);
+    const { events, cursor } = catchUpPage(tail, this.subscription, this.place, target);
+    this.moveTo(cursor);
+    return events;
+  }
+
+  private async pageOfPostgres(target: number): Promise<FramedEvent[] | 'expired'> {
+    const { reader, epochs, replayEvents } = this.context;
+    const { tenant, filter, collapse } = this.subscription;
+    const after = this.place;
+    const page = await reader.replay({ tenant, filter, after, upTo: target, collapse, limit: replayEvents });
+    if (page.floor - 1 > after && !this.fromOldest) return 'expired';
+    this.moveTo(page.cursor);
+    return page.events.map(event => new FramedEvent(event, epochs.current));
+  }
+}

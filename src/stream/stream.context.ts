@@ -1,0 +1,18 @@
+import type { Epochs } from '../log/epochs.js';
+import type { LogReader } from '../log/log.reader.js';
+import type { Tail } from '../tail/tail.js';
+import type { CursorJudge } from './cursor.judge.js';
+import type { Router } from './router.js';
+
+/** What all subscribers of an instance work with. */
+export interface StreamContext {
+  readonly tail: Tail;
+  readonly reader: LogReader;
+  readonly epochs: Epochs;
+  readonly judge: CursorJudge;
+  readonly router: Router;
+  /** Rows that one page of a replay from Postgres looks at. */
+  readonly replayEvents: number;
+  /** Told when a stream had to be closed because the log could not be read. */
+  reportFailure(cause: unknown): void;
+}
