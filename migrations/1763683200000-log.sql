@@ -30,7 +30,9 @@ create table belfry.events (
   batch_index integer not null,
   constraint events_pkey primary key (seq)
 ) partition by range (seq);
-create index events_by_topic on belfry.events (tenant, topic, seq);
+-- `seq + 0` is seq, but an order that the primary key cannot give: a planner that takes a quiet topic for a busy one
+-- would rather walk the whole log by primary key, in the hope of meeting the topic soon.
+create index events_by_topic on belfry.events (tenant, topic, (seq + 0));
 create index events_by_key on belfry.events (tenant, topic, key, seq) where key is not null;
 
 -- Which partitions exist: seqs from from_seq up to, but not including, to_seq.
@@ -62,6 +64,7 @@ create table belfry.dedupe (
   stored_at timestamptz not null default now(),
   constraint dedupe_pkey primary key (tenant, id, place)
 );
+create index dedupe_by_age on belfry.dedupe using brin (stored_at);
 
 -- Append calls that were given up before they happened: should one wake up after all, it fails on its row here.
 create table belfry.voided_batches (
@@ -70,21 +73,43 @@ create table belfry.voided_batches (
   constraint voided_batches_pkey primary key (id)
 );
 
+-- The head and the floor are looked for partition by partition, with the bounds as literals: so each query plans and
+-- locks one partition and not all of them, of which there may be hundreds, and names none that may be dropped.
 create function belfry.log_head() returns bigint
-language sql stable
+language plpgsql stable
 as $$
-  select coalesce(
-    (select seq from belfry.events order by seq desc limit 1),
-    (select max(seq) - 1 from belfry.floors))
+declare
+  part record;
+  found_seq bigint;
+begin
+  for part in select from_seq, to_seq from belfry.partitions order by from_seq desc loop
+    execute format('select seq from belfry.events where seq >= %s and seq < %s order by seq desc limit 1',
+      part.from_seq, part.to_seq) into found_seq;
+    if found_seq is not null then
+      return found_seq;
+    end if;
+  end loop;
+  return (select max(seq) - 1 from belfry.floors);
+end
 $$;
 comment on function belfry.log_head() is 'The newest seq of the log; 0 when nothing was ever stored.';
 
 create function belfry.log_floor() returns bigint
-language sql stable
+language plpgsql stable
 as $$
-  select coalesce(
-    (select seq from belfry.events order by seq limit 1),
-    (select max(seq) from belfry.floors))
+declare
+  part record;
+  found_seq bigint;
+begin
+  for part in select from_seq, to_seq from belfry.partitions order by from_seq loop
+    execute format('select seq from belfry.events where seq >= %s and seq < %s order by seq limit 1',
+      part.from_seq, part.to_seq) into found_seq;
+    if found_seq is not null then
+      return found_seq;
+    end if;
+  end loop;
+  return (select max(seq) from belfry.floors);
+end
 $$;
 comment on function belfry.log_floor() is 'The oldest seq still kept; head + 1 when the log is empty.';
 
@@ -129,6 +154,11 @@ begin
 
   if exists (select from belfry.voided_batches v where v.id = append.batch) then
     raise exception 'batch % was given up before it was stored', append.batch using errcode = 'BF001';
+  end if;
+  -- What is acknowledged is on disk, whatever the default is here; for this transaction, since the session may be a
+  -- pooler's.
+  if current_setting('synchronous_commit') = 'off' then
+    perform set_config('synchronous_commit', 'on', true);
   end if;
   select e.name into append.epoch from belfry.epochs e order by e.n desc limit 1;
   append.head := belfry.log_head();
@@ -205,9 +235,8 @@ end
 $$;
 
 -- Adds partitions of `size` seqs until `ahead` seqs past the head are covered, and returns the first seq that has
--- no partition. They are made as plain tables and
--- attached: CREATE TABLE … PARTITION OF would wait for every open reader of the log and hold up all appends
--- behind it, ATTACH waits for no reader and no writer.
+-- no partition. They are made as plain tables and attached: CREATE TABLE … PARTITION OF would wait for every open
+-- reader of the log and hold up all appends behind it, ATTACH waits for no reader and no writer.
 create function belfry.extend_log(size bigint, ahead bigint) returns bigint
 language plpgsql volatile
 as $$

@@ -15,6 +15,7 @@ const DATABASE_FAILURES: Readonly<Record<string, string>> = {
   '28000': 'does not let this user in',
   '28P01': 'does not accept the password',
   '3D000': 'does not exist',
+  '42501': 'does not let this user create what Belfry needs',
   '53300': 'has no connection to spare',
   '57P03': 'is starting up or shutting down',
 };

@@ -7,6 +7,8 @@ import type { Logger } from 'pino';
 import { demoGuard } from './access/demo.guard.js';
 import type { Config } from './config/config.js';
 import { Problem } from './errors/problem.js';
+import { answerClientError } from './operations/client.error.js';
+import { KeepAlive } from './operations/keep.alive.js';
 import { requestLog } from './operations/request-log.js';
 
 const BODY_BYTES = 1024 * 1024;
@@ -21,6 +23,11 @@ export function dressHttp(app: NestExpressApplication, config: Config, logger: L
   app.set('etag', false);
   app.disable('x-powered-by');
 
+  const keepAlive = app.get(KeepAlive);
+  app.use((request: IncomingMessage, response: ServerResponse, next: () => void) => {
+    keepAlive.watch(request, response);
+    next();
+  });
   app.use(requestLog(logger));
   app.use(securityHeaders());
   if (config.demo) app.use(demoGuard(config));
@@ -37,6 +44,7 @@ export function dressHttp(app: NestExpressApplication, config: Config, logger: L
   app.useBodyParser('json', parser);
 
   const server = app.getHttpServer();
+  server.on('clientError', answerClientError);
   server.headersTimeout = 60_000;
   // An NDJSON upload lasts as long as the job that it reports on.
   server.requestTimeout = 0;
@@ -66,10 +74,10 @@ function securityHeaders() {
 }
 
 /** Publishes are read by their own controller, after its guards and with limits of its own. */
-function isParsed(request: IncomingMessage): boolean {
-  const { url = '', headers } = request;
+function isParsed(request: IncomingMessage & { path?: string }): boolean {
+  const { path = '', headers } = request;
   return (
-    !/^\/v1\/events\/?(?:\?|$)/i.test(url) &&
+    !/^\/v1\/events\/?$/i.test(path) &&
     /^application\/(?:.+\+)?json *(?:;|$)/i.test(headers['content-type'] ?? '')
   );
 }

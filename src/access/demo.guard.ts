@@ -34,5 +34,6 @@ function isLocal(host: string | undefined): host is string {
 function isOwnPage(origin: string, host: string): boolean {
   if (!/^http:\/\//.test(origin) || !URL.canParse(origin)) return false;
   const page = new URL(origin);
-  return isLoopback(page.hostname) && page.port === new URL(`http://${host}`).port;
+  const own = `http://${host}`;
+  return isLoopback(page.hostname) && URL.canParse(own) && page.port === new URL(own).port;
 }

@@ -1,10 +1,12 @@
 import { Inject, Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import pg from 'pg';
 import { CONFIG, type Config } from '../config/config.js';
+import { isOutage, Outage } from './outage.js';
 
-/** A statement that is prepared once per session under its name. */
+/** A statement; with a name it is prepared once per session. */
 export interface Query {
-  readonly name: string;
+  /** Left out, the statement is planned each time, for its own values. */
+  readonly name?: string;
   readonly text: string;
   readonly values?: unknown[];
 }
@@ -15,34 +17,38 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const QUERY_TIMEOUT_MS = 15_000;
 /** How long a session may take to say goodbye, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 1_000;
-/** Sessions for replay, history and the tail, at most so many. */
-const POOL_SIZE = 10;
+/** Sessions of each pool, at most so many. */
+const POOL_SIZE = 3;
+const REPLAY_POOL_SIZE = 8;
+/** How long a replay waits for its turn and a session, in milliseconds. */
+const REPLAY_PATIENCE_MS = 30_000;
 
 /** The sessions of one instance: a pool for short reads, and dedicated ones for whoever needs to own one. */
 @Injectable()
 export class Database implements OnApplicationShutdown {
   private readonly logger = new Logger(Database.name);
+  /** For what is short and must not wait: the tail, its bell, the bounds. */
   private readonly pool: pg.Pool;
+  /** For replays, which may be many at once. They wait for their turn among themselves. */
+  private readonly replayPool: pg.Pool;
   private readonly url: string;
-  private closing: Promise<void> | undefined;
+  private closing: Promise<unknown> | undefined;
 
   constructor(@Inject(CONFIG) private readonly config: Config) {
     if (config.databaseUrl === undefined) throw new Error('the database was not started before its sessions');
     this.url = config.databaseUrl;
-    this.pool = new pg.Pool({
-      ...sessionOptions(this.url, 'belfry', CONNECT_TIMEOUT_MS),
-      max: POOL_SIZE,
-      query_timeout: QUERY_TIMEOUT_MS,
-    });
-    this.pool.on('error', error => {
-      this.logger.warn(`an idle database session ended: ${error.message}`);
-    });
+    this.pool = this.createPool('belfry', POOL_SIZE, CONNECT_TIMEOUT_MS);
+    this.replayPool = this.createPool('belfry-replay', REPLAY_POOL_SIZE, REPLAY_PATIENCE_MS);
   }
 
-  /** @throws whatever pg throws: a DatabaseError for what Postgres refused, an Error for a lost connection */
-  async query<Row extends pg.QueryResultRow>(query: Query): Promise<Row[]> {
-    const { rows } = await this.pool.query<Row>(query);
-    return rows;
+  /** @throws Outage when the database cannot be reached; pg's DatabaseError when it refuses the statement */
+  query<Row extends pg.QueryResultRow>(query: Query): Promise<Row[]> {
+    return rowsOf(this.pool, query);
+  }
+
+  /** The same for a replay. */
+  replay<Row extends pg.QueryResultRow>(query: Query): Promise<Row[]> {
+    return rowsOf(this.replayPool, query);
   }
 
   /** A session of the caller's own, not connected yet, which the caller has to end. */
@@ -63,9 +69,29 @@ export class Database implements OnApplicationShutdown {
     clearTimeout(timer);
   }
 
+  private createPool(applicationName: string, max: number, connectTimeoutMs: number): pg.Pool {
+    const pool = new pg.Pool({
+      ...sessionOptions(this.url, applicationName, connectTimeoutMs),
+      max,
+      query_timeout: QUERY_TIMEOUT_MS,
+    });
+    pool.on('error', error => {
+      this.logger.warn(`an idle database session ended: ${error.message}`);
+    });
+    return pool;
+  }
+
   async onApplicationShutdown(): Promise<void> {
-    this.closing ??= this.pool.end();
+    this.closing ??= Promise.all([this.pool.end(), this.replayPool.end()]);
     await this.closing;
+  }
+}
+
+async function rowsOf<Row extends pg.QueryResultRow>(pool: pg.Pool, query: Query): Promise<Row[]> {
+  try {
+    return (await pool.query<Row>(query)).rows;
+  } catch (error) {
+    throw isOutage(error) ? new Outage(error) : error;
   }
 }
 

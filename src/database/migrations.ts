@@ -44,7 +44,11 @@ export async function migrate(url: string): Promise<void> {
     const lock = dataSource.createQueryRunner();
     try {
       await lock.query('select pg_advisory_lock($1, $2)', MIGRATION_LOCK);
-      await lock.query(`create schema if not exists ${SCHEMA}`);
+      // Asked first: IF NOT EXISTS needs the privilege to create even when there is nothing to create.
+      const [schema] = (await lock.query('select to_regnamespace($1) as oid', [SCHEMA])) as {
+        oid: unknown;
+      }[];
+      if (!schema?.oid) await lock.query(`create schema ${SCHEMA}`);
       await dataSource.runMigrations({ transaction: 'each' });
       await lock.query('select pg_advisory_unlock($1, $2)', MIGRATION_LOCK);
     } finally {

@@ -1,7 +1,7 @@
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 import type { Request } from 'express';
-import pg from 'pg';
 import type { Caller } from '../access/caller.js';
+import { Outage } from '../database/outage.js';
 import { Problem } from '../errors/problem.js';
 import { formatCursor } from '../log/cursor.js';
 import { Epochs } from '../log/epochs.js';
@@ -19,7 +19,7 @@ const MAX_WAIT_MS = 60_000;
 /** Pages that one request looks through for an event that passes its filter. */
 const MAX_PAGES = 10;
 
-interface HistoryRequest extends Omit<ReplayRequest, 'after'> {
+interface HistoryRequest extends Omit<ReplayRequest, 'after' | 'upTo'> {
   readonly after: string;
   readonly waitMs: number;
 }
@@ -63,7 +63,7 @@ export class History implements OnModuleDestroy {
     try {
       return this.toJson(await this.page(request, http));
     } catch (error) {
-      throw isOutage(error)
+      throw error instanceof Outage
         ? new Problem('database-unavailable', 'Try again after the time in Retry-After.', { cause: error })
         : error;
     }
@@ -86,11 +86,12 @@ export class History implements OnModuleDestroy {
   /** Looks until there is something to show, the end of the log, or a bounded number of pages. */
   private async find(request: HistoryRequest, after: number, fromOldest: boolean): Promise<HistoryPage> {
     let cursor = after;
+    const { head } = await this.reader.bounds();
     for (let pages = 1; ; pages++) {
-      const page = await this.reader.replay({ ...request, after: cursor });
+      const page = await this.reader.replay({ ...request, after: cursor, upTo: Math.max(head, cursor) });
       if (page.floor - 1 > cursor && !(fromOldest && pages === 1)) return this.resetPage('expired');
       cursor = page.cursor;
-      const more = cursor < page.head;
+      const more = cursor < head;
       if (page.events.length > 0 || !more || pages === MAX_PAGES)
         return { events: page.events, cursor, more };
     }
@@ -122,10 +123,12 @@ export class History implements OnModuleDestroy {
     http.socket.once('close', end);
     this.waiting.add(end);
     this.router.add(listener);
+    let cursor = after;
     try {
       for (;;) {
         const told = new Promise<void>(resolve => (wake = resolve));
-        const page = await this.find(request, after, false);
+        const page = await this.find(request, cursor, false);
+        cursor = page.cursor;
         if (page.events.length > 0 || page.more || page.reset || giveUp.signal.aborted) return page;
         await told;
       }
@@ -152,16 +155,6 @@ export class History implements OnModuleDestroy {
       : '';
     return `{"events":[${list}],"cursor":"${idOf(cursor)}","more":${more}${resetMember}}`;
   }
-}
-
-/** True when the database was not reached, or is going down, rather than refused what it was asked. */
-function isOutage(error: unknown): boolean {
-  // Connection exceptions, insufficient resources, operator intervention, system errors (Postgres manual, appendix A).
-  if (error instanceof pg.DatabaseError) return /^(08|53|57|58)/.test(error.code ?? '');
-  // What pg says of a connection is an Error with a code of the system, or a plain one.
-  return (
-    error instanceof Error && ('code' in error || error.constructor === Error) && !(error instanceof Problem)
-  );
 }
 
 function parseLimit(text: string | undefined): number {

@@ -7,7 +7,7 @@ export interface Cursor {
   readonly seq: number;
 }
 
-const CURSOR = /^([0-9a-z]{1,32})\.(0|[1-9]\d{0,15})$/;
+const CURSOR = /^([0-9a-z]{1,32})\.(0|[1-9]\d{0,18})$/;
 
 export function formatCursor(epoch: string, seq: number): string {
   return `${epoch}.${seq}`;
@@ -17,6 +17,6 @@ export function formatCursor(epoch: string, seq: number): string {
 export function parseCursor(text: string): Cursor | undefined {
   const match = CURSOR.exec(text);
   if (!match?.[1] || !match[2]) return undefined;
-  const seq = Number(match[2]);
-  return Number.isSafeInteger(seq) ? { epoch: match[1], seq } : undefined;
+  // Beyond 2^53 it is not exact, and past every head.
+  return { epoch: match[1], seq: Number(match[2]) };
 }

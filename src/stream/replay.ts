@@ -4,6 +4,12 @@ import { catchUpPage } from './ring.page.js';
 import type { StreamContext } from './stream.context.js';
 import type { Subscription } from './subscription.js';
 
+/** Events to send, and the client's place once they are sent. */
+interface Page {
+  readonly events: readonly FramedEvent[];
+  readonly cursor: number;
+}
+
 /** A client's place in the log, and the way from there, page by page, to the head. */
 export class Replay {
   /** True once the place is one that the client may be told. */
@@ -47,22 +53,25 @@ export class Replay {
     this.fromOldest = false;
   }
 
-  /** The next page on the way to a target: at once when the ring has it, else from Postgres. */
-  page(target: number): FramedEvent[] | Promise<FramedEvent[] | 'expired'> {
+  /**
+   * The next page on the way to a target, at once when the ring has it, else from Postgres. The place stays where
+   * it is until the page was sent.
+   */
+  page(target: number): Page | Promise<Page | 'expired'> {
     const { tail } = this.context;
     if (this.place < tail.ring.start) return this.pageOfPostgres(target);
-    const { events, cursor } = catchUpPage(tail, this.subscription, this.place, target);
-    this.moveTo(cursor);
-    return events;
+    return catchUpPage(tail, this.subscription, this.place, target);
   }
 
-  private async pageOfPostgres(target: number): Promise<FramedEvent[] | 'expired'> {
+  private async pageOfPostgres(target: number): Promise<Page | 'expired'> {
     const { reader, epochs, replayEvents } = this.context;
     const { tenant, filter, collapse } = this.subscription;
     const after = this.place;
     const page = await reader.replay({ tenant, filter, after, upTo: target, collapse, limit: replayEvents });
     if (page.floor - 1 > after && !this.fromOldest) return 'expired';
-    this.moveTo(page.cursor);
-    return page.events.map(event => new FramedEvent(event, epochs.current));
+    return {
+      events: page.events.map(event => new FramedEvent(event, epochs.current)),
+      cursor: page.cursor,
+    };
   }
 }

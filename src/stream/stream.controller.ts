@@ -67,7 +67,7 @@ export class StreamController {
     @CurrentCaller() caller: Caller,
     @RequestOutlet() outlet: Outlet,
   ): Observable<Buffer> {
-    return this.subscriptions.subscribe(parseSubscription(query, headers, caller), caller, outlet);
+    return this.subscriptions.subscribe(parseSubscription(query, headers, caller), outlet);
   }
 
   @Sse('', { method: RequestMethod.POST })
@@ -95,15 +95,19 @@ export class StreamController {
     @RequestOutlet() outlet: Outlet,
   ): Observable<Buffer> {
     return this.subscriptions.subscribe(
-      parseSubscription(toParameters(body), headers, caller),
-      caller,
+      parseSubscription(toParameters(body, headers), headers, caller),
       outlet,
     );
   }
 }
 
-function toParameters(body: unknown): Parameters {
-  if (body === undefined) return {};
+function toParameters(body: unknown, headers: IncomingHttpHeaders): Parameters {
+  if (body === undefined) {
+    const { 'content-length': length = '0', 'transfer-encoding': encoding } = headers;
+    if (length === '0' && encoding === undefined) return {};
+    // Nobody has read it: it must not pass for a request for everything.
+    throw new Problem('media-type-unsupported');
+  }
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw new Problem('body-invalid', 'Send the parameters of the stream as one JSON object.');
   }

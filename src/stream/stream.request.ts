@@ -34,6 +34,7 @@ export function parseSubscription(
     tenant: caller.tenant,
     filter: parseFilter(parameters, caller),
     lastEventId: parseLastEventId(parameters, headers),
+    expiresAt: caller.expiresAt,
     named: parseFlag(parameters, 'named'),
     collapse: parseFlag(parameters, 'collapse'),
     heartbeatEvent: heartbeat === 'event',
@@ -103,12 +104,16 @@ export function one(parameters: Parameters, name: string): string | undefined {
 function parseLastEventId(parameters: Parameters, headers: IncomingHttpHeaders): string | undefined {
   const header = headers['last-event-id'];
   if (typeof header === 'string' && header !== '') return header;
-  return one(parameters, 'lastEventId') ?? one(parameters, 'last_event_id');
+  // Whatever is wrong with a cursor is said on the stream: an EventSource would never come back from an error.
+  const given = [parameters['lastEventId'], parameters['last_event_id']].flat();
+  return given.find(value => typeof value === 'string' && value !== '') as string | undefined;
 }
 
 /** All values of a parameter; a JSON body may also use the plural for a list. */
 function list(parameters: Parameters, name: string): string[] {
-  const values = [parameters[name], parameters[`${name}s`]].flat().filter(value => value !== undefined);
+  const values = [parameters[name], parameters[`${name}s`]]
+    .flat()
+    .filter(value => value !== undefined && value !== null);
   return values.map(value => {
     if (typeof value === 'number') return String(value);
     if (typeof value === 'string') return value;

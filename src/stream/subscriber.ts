@@ -60,7 +60,7 @@ export class Subscriber implements Listener {
     private readonly context: StreamContext,
     private readonly subscription: Subscription,
     private readonly outlet: Outlet,
-    /** Called once, when nothing of the subscriber is left. */
+    /** Called once, when nothing of the subscriber and its connection is left. */
     private readonly closed: (subscriber: Subscriber) => void,
   ) {
     this.tenant = subscription.tenant;
@@ -69,7 +69,8 @@ export class Subscriber implements Listener {
   }
 
   deliver(bundle: Bundle, before: number): void {
-    if (this.outlet.full) this.lag(before);
+    if (this.isExpired) this.end('token-expired');
+    else if (this.outlet.full) this.lag(before);
     else this.write(bundle.bytes(this.subscription.named));
   }
 
@@ -86,7 +87,9 @@ export class Subscriber implements Listener {
     now: number,
     { heartbeatMs, writeDeadlineMs }: { heartbeatMs: number; writeDeadlineMs: number },
   ): void {
-    if (this.outlet.full) {
+    if (this.isExpired) this.end('token-expired');
+    // A stream that was ended still has to be taken by its client.
+    if (this.outlet.full || this.state === 'closed') {
       this.fullSince ??= now;
       if (now - this.fullSince >= writeDeadlineMs) this.outlet.cut();
       return;
@@ -95,8 +98,8 @@ export class Subscriber implements Listener {
     if (now - this.wroteAt >= heartbeatMs) this.beat();
   }
 
-  /** Says why, and closes. */
-  end(reason: EndReason, retryMs: number): void {
+  /** Says why, and closes; by default the client is to come back soon, but not all clients at once. */
+  end(reason: EndReason, retryMs = 1_000 * (1 + Math.random())): void {
     this.finish(retry(retryMs) + end(reason));
   }
 
@@ -109,6 +112,10 @@ export class Subscriber implements Listener {
     const cursor = this.cursorText();
     this.write(heartbeat(cursor));
     if (this.subscription.heartbeatEvent) this.write(heartbeatEvent(cursor));
+  }
+
+  private get isExpired(): boolean {
+    return Date.now() >= this.subscription.expiresAt;
   }
 
   private async open(): Promise<void> {
@@ -160,12 +167,14 @@ export class Subscriber implements Listener {
 
   private async sendPage(target: number): Promise<void> {
     const page = await this.replay.page(target);
+    if (this.isExpired) this.end('token-expired');
     if (this.state === 'closed') return;
     if (page === 'expired') {
       this.reset('expired');
       return;
     }
-    this.send(page);
+    this.send(page.events);
+    this.replay.moveTo(page.cursor);
     // A long way through the ring would keep everybody else waiting.
     if (this.replay.cursor < target) await setImmediate();
   }
@@ -228,6 +237,9 @@ export class Subscriber implements Listener {
     if (this.state === 'closed') return;
     this.state = 'closed';
     this.context.router.remove(this);
-    this.closed(this);
+    // It counts until its socket is done with it.
+    void this.outlet.finished().then(() => {
+      this.closed(this);
+    });
   }
 }

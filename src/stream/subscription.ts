@@ -6,6 +6,8 @@ export interface Subscription {
   readonly filter: TopicFilter;
   /** The client's cursor as it was sent; undefined: from now on. */
   readonly lastEventId: string | undefined;
+  /** When the credential ends, in milliseconds since 1970; the stream ends with it. */
+  readonly expiresAt: number;
   /** Whether published events carry their `event:` line. */
   readonly named: boolean;
   /** Whether a catch-up sends only the newest of the events with one topic and key. */

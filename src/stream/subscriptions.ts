@@ -7,13 +7,13 @@ import {
 } from '@nestjs/common';
 import { setTimeout } from 'node:timers/promises';
 import { defer, type Observable, of } from 'rxjs';
-import type { Caller } from '../access/caller.js';
 import { CONFIG, type Config } from '../config/config.js';
+import { Outage } from '../database/outage.js';
 import { reasonOf } from '../errors/reason.js';
 import { Epochs } from '../log/epochs.js';
 import { LogReader } from '../log/log.reader.js';
 import { Tail } from '../tail/tail.js';
-import { overload } from './control.frames.js';
+import { overload, retry } from './control.frames.js';
 import { CursorJudge } from './cursor.judge.js';
 import type { Outlet } from './outlet.js';
 import { Router } from './router.js';
@@ -28,8 +28,6 @@ const FLUSH_MS = 1_000;
 
 interface Open {
   readonly outlet: Outlet;
-  /** By the wall clock. */
-  readonly tokenExpiresAt: number;
   /** By the monotonic clock. */
   readonly rotateAt: number;
 }
@@ -59,7 +57,8 @@ export class Subscriptions implements OnApplicationBootstrap, BeforeApplicationS
       router,
       replayEvents: config.replayEvents,
       reportFailure: cause => {
-        this.logger.warn(`a stream was closed because the log could not be read: ${reasonOf(cause)}`);
+        if (cause instanceof Outage) this.logger.warn(`a stream was closed: ${reasonOf(cause.cause)}`);
+        else this.logger.error({ err: cause, msg: 'a stream failed' });
       },
     };
   }
@@ -74,18 +73,17 @@ export class Subscriptions implements OnApplicationBootstrap, BeforeApplicationS
   }
 
   /** The frames of a new stream; those of the overload answer when there are too many. */
-  subscribe(subscription: Subscription, caller: Caller, outlet: Outlet): Observable<Buffer> {
+  subscribe(subscription: Subscription, outlet: Outlet): Observable<Buffer> {
     // Counted when the frames are asked for: a client that left before that never is.
     return defer(() => {
-      if (this.draining || this.open.size >= this.config.maxConnections) return of(Buffer.from(overload()));
+      if (this.draining) return of(Buffer.from(retry(Math.random() * this.config.drainMs)));
+      if (this.context.tail.isAway || this.open.size >= this.config.maxConnections) {
+        return of(Buffer.from(overload()));
+      }
       const subscriber = new Subscriber(this.context, subscription, outlet, () => {
         this.open.delete(subscriber);
       });
-      this.open.set(subscriber, {
-        outlet,
-        tokenExpiresAt: caller.expiresAt,
-        rotateAt: this.rotateAt(),
-      });
+      this.open.set(subscriber, { outlet, rotateAt: this.rotateAt() });
       return subscriber.frames;
     });
   }
@@ -94,9 +92,8 @@ export class Subscriptions implements OnApplicationBootstrap, BeforeApplicationS
    * Ends all streams. Each client is told to come back at some time within the drain window, so that the instances
    * that stay are not stormed. Resolves when the sockets have had time to take the last frames.
    */
-  async beforeApplicationShutdown(): Promise<void> {
+  async drain(): Promise<void> {
     this.draining = true;
-    clearInterval(this.timer);
     const finished = [...this.open].map(([subscriber, { outlet }]) => {
       subscriber.end('shutdown', Math.random() * this.config.drainMs);
       return outlet.finished();
@@ -110,6 +107,11 @@ export class Subscriptions implements OnApplicationBootstrap, BeforeApplicationS
     patience.abort();
   }
 
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.drain();
+    clearInterval(this.timer);
+  }
+
   /** Up to a quarter earlier than the longest age, so that streams opened together do not come back together. */
   private rotateAt(): number {
     const { maxStreamAgeMs } = this.config;
@@ -118,16 +120,9 @@ export class Subscriptions implements OnApplicationBootstrap, BeforeApplicationS
 
   private tick(): void {
     const monotonic = performance.now();
-    const wall = Date.now();
-    for (const [subscriber, { tokenExpiresAt, rotateAt }] of this.open) {
-      if (wall >= tokenExpiresAt) subscriber.end('token-expired', jitter(1_000));
-      else if (monotonic >= rotateAt) subscriber.end('rotated', jitter(1_000));
-      else subscriber.tick(monotonic, this.config);
+    for (const [subscriber, { rotateAt }] of this.open) {
+      if (monotonic >= rotateAt) subscriber.end('rotated');
+      subscriber.tick(monotonic, this.config);
     }
   }
-}
-
-/** Between one and two times the value. */
-function jitter(ms: number): number {
-  return ms * (1 + Math.random());
 }

@@ -30,6 +30,8 @@ export class Doorbell {
   readonly heard = new Subject<number>();
   /** Emits each time LISTEN is in place: what was rung before that was missed. */
   readonly listening = new Subject<void>();
+  /** Emits when the session was lost: perhaps the database is away. */
+  readonly deaf = new Subject<void>();
 
   private readonly logger = new Logger(Doorbell.name);
   private readonly heartbeatChannel = `belfry-heartbeat-${randomUUID()}`;
@@ -41,6 +43,7 @@ export class Doorbell {
   private stopped = false;
 
   private ringTimer: NodeJS.Timeout | undefined;
+  private isRinging = false;
   private toRing: number | undefined;
   private ringing: Promise<void> = Promise.resolve();
 
@@ -59,28 +62,29 @@ export class Doorbell {
   async stop(): Promise<void> {
     this.stopped = true;
     clearTimeout(this.retry);
-    clearTimeout(this.ringTimer);
     await this.ringing;
+    clearTimeout(this.ringTimer);
     await this.drop();
     this.heard.complete();
     this.listening.complete();
+    this.deaf.complete();
   }
 
   /** Tells all instances about a head. Never inside the transaction that made it (see ARCHITECTURE). */
   ring(head: number): void {
     this.toRing = Math.max(head, this.toRing ?? 0);
-    if (this.ringTimer || this.stopped) return;
+    if (this.isRinging || this.stopped) return;
     this.sendRing();
   }
 
   private sendRing(): void {
     const head = this.toRing;
     this.toRing = undefined;
-    this.ringTimer = undefined;
-    if (head === undefined) return;
-    this.ringTimer = setTimeout(() => {
-      this.sendRing();
-    }, RING_PAUSE_MS);
+    if (head === undefined) {
+      this.isRinging = false;
+      return;
+    }
+    this.isRinging = true;
     this.ringing = this.database
       .query({ name: 'ring', text: 'select pg_notify($1, $2)', values: [CHANNEL, String(head)] })
       .then(
@@ -89,7 +93,13 @@ export class Doorbell {
         (error: unknown) => {
           this.logger.warn(`the doorbell could not be rung: ${reasonOf(error)}`);
         },
-      );
+      )
+      .then(() => {
+        // Never two at once: while the database is slow, what is to be rung adds up to one ring.
+        this.ringTimer = setTimeout(() => {
+          this.sendRing();
+        }, RING_PAUSE_MS);
+      });
   }
 
   private async connect(): Promise<void> {
@@ -136,6 +146,7 @@ export class Doorbell {
     if (this.client !== client) return;
     this.logger.warn(`the doorbell is not heard (${reason}); connecting again`);
     void this.drop();
+    this.deaf.next();
     this.scheduleConnect();
   }
 

@@ -19,6 +19,8 @@ import { Ring } from './ring.js';
 
 /** The log is looked at so often even when no bell rings, in milliseconds. */
 const SAFETY_POLL_MS = 1_000;
+/** Frames that are handed on together, in bytes; a single one may be larger. */
+const SLICE_BYTES = 256 * 1024;
 
 /**
  * Follows the log: the one reader of an instance. Its position only grows, each event is taken once, in order,
@@ -45,6 +47,7 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
   private poll: NodeJS.Timeout | undefined;
   private stopped = false;
   private oldest = 1;
+  private away = false;
   /** The database's clock minus the monotonic one, in milliseconds. */
   private clockOffset = 0;
 
@@ -71,6 +74,11 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
   /** The oldest seq that the log still keeps, as last read. */
   get floor(): number {
     return this.oldest;
+  }
+
+  /** True while the database cannot be asked how far the log goes: what is in memory may be old. */
+  get isAway(): boolean {
+    return this.away;
   }
 
   /** Milliseconds since this instance last knew how far the log goes. */
@@ -102,6 +110,9 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
     this.doorbell.listening.subscribe(() => {
       this.read();
     });
+    this.doorbell.deaf.subscribe(() => {
+      this.check();
+    });
     this.poll = setInterval(() => {
       this.check();
     }, SAFETY_POLL_MS);
@@ -121,9 +132,11 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
   private check(): void {
     this.checking ??= this.look()
       .then(head => {
+        this.away = false;
         if (head > this.position) this.read();
       })
       .catch((error: unknown) => {
+        this.away = true;
         this.logger.warn(`the log could not be looked at: ${reasonOf(error)}`);
       })
       .finally(() => (this.checking = undefined));
@@ -173,9 +186,21 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
     if (!first) return;
     if (first.seq !== this.position + 1) this.skipTo(first.seq - 1);
 
-    const framed = fresh.map(event => new FramedEvent(event, this.epochs.current));
-    for (const event of framed) this.ring.push(event);
-    this.taken.next(framed);
+    // In slices, so that a client that does not read is found out after the first of them, however large a publish.
+    let slice: FramedEvent[] = [];
+    let bytes = 0;
+    for (const event of fresh) {
+      const framed = new FramedEvent(event, this.epochs.current);
+      this.ring.push(framed);
+      slice.push(framed);
+      bytes += framed.bytes;
+      if (bytes >= SLICE_BYTES) {
+        this.taken.next(slice);
+        slice = [];
+        bytes = 0;
+      }
+    }
+    if (slice.length > 0) this.taken.next(slice);
   }
 
   /** The log is dense, so what is missing was dropped by retention while this instance could not read. */

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Subscriptions } from '../../src/stream/subscriptions.js';
 import { until } from '../support/conditions.js';
 import { TestDatabase } from '../support/databases.js';
 import { Instance, tokenFor } from '../support/instance.js';
@@ -85,15 +86,10 @@ describe('a stream ends', () => {
           Array.from({ length: 10 }, () => ({ topic: 'room:stuck', type: 'a', data: blob })),
         );
       }
-      await until('the connection of the client that does not read is gone', async () => {
-        const connections = await new Promise<number>(resolve => {
-          belfry.app.getHttpServer().getConnections((_error: unknown, count: number) => {
-            resolve(count);
-          });
-        });
-        stuck.peek();
-        return stuck.closed || connections <= 1;
-      });
+      const open = belfry.app.get(Subscriptions)['open'];
+      await until('the client that does not read is gone', () => open.size === 1);
+      stuck.resume();
+      await stuck.isClosed();
       await reading.hears(300);
       reading.cut();
     }));
@@ -135,24 +131,24 @@ describe('a client that cannot be served', () => {
     await belfry.stop();
   });
 
-  it('because the database is away is told to come back; one that needs only memory is served', async () => {
+  it('because the database is away is told to come back, even where memory could serve it', async () => {
     const proxy = await TcpProxy.start(database.url);
     const belfry = await Instance.start(proxy.urlOf(database.url), { RING_EVENTS: '3' });
     const ids = await belfry.publish(
       Array.from({ length: 10 }, (_, data) => ({ topic: 'all', type: 'a', data })),
     );
+    const before = await (await belfry.stream('?topic=all')).isReady();
     proxy.refuse();
+    await until('the instance knows', () => belfry.tail.isAway);
 
-    const old = await belfry.stream('?topic=all', { headers: { 'last-event-id': ids[0]! } });
-    await old.isClosed();
-    expect(old.status).toBe(200);
-    expect(old.retries.at(-1)).toBeGreaterThanOrEqual(10_000);
-    expect(old.heard).toEqual([]);
-    expect(old.lastEventId).toBeUndefined();
-
-    const recent = await belfry.stream('?topic=all', { headers: { 'last-event-id': ids[7]! } });
-    await recent.isReady();
-    expect(recent.events.map(event => event.id)).toEqual(ids.slice(8));
+    for (const id of [ids[0]!, ids[7]!, '']) {
+      const client = await belfry.stream('?topic=all', { headers: { 'last-event-id': id } });
+      await client.isClosed();
+      expect(client.status).toBe(200);
+      expect(client.retries.at(-1)).toBeGreaterThanOrEqual(10_000);
+      expect(client.heard).toEqual([]);
+      expect(client.lastEventId).toBeUndefined();
+    }
 
     proxy.open();
     await until('a publish is accepted again', async () => {
@@ -162,9 +158,42 @@ describe('a client that cannot be served', () => {
       });
       return answer.status === 201;
     });
-    await until('the event is on the stream', () => recent.events.at(-1)?.event === 'back');
-    recent.cut();
+    // Whoever was live stayed so.
+    await until('the event is on the stream', () => before.events.at(-1)?.event === 'back');
+    before.cut();
     await belfry.stop();
     await proxy.stop();
+  });
+
+  it('because it was ended without taking anything is cut off as well, and counts until then', async () => {
+    const belfry = await Instance.start(database.url, { WRITE_DEADLINE_MS: '1000', MAX_CONNECTIONS: '1' });
+    const blob = 'x'.repeat(60_000);
+    for (let n = 0; n < 20; n++) {
+      await belfry.publish(Array.from({ length: 10 }, () => ({ topic: 'all', type: 'a', data: blob })));
+    }
+    const exp = Math.floor(Date.now() / 1000) + 2;
+    const stuck = await belfry.stream('?topic=all&lastEventId=earliest', { token: await tokenFor({ exp }) });
+    stuck.pause();
+    const open = belfry.app.get(Subscriptions)['open'];
+    await until('the token has expired', () => Date.now() / 1000 > exp);
+    const refused = await belfry.stream('?topic=all');
+    await refused.isClosed();
+    expect(refused.heard).toEqual([]);
+    await until('it was cut off', () => open.size === 0);
+    stuck.cut();
+    await belfry.stop();
+  });
+
+  it('because the instance is going down comes back within the drain window', async () => {
+    const belfry = await Instance.start(database.url, { DRAIN_MS: '2000' });
+    const held = await (await belfry.stream('?topic=all')).isReady();
+    const stopping = belfry.stop();
+    await held.isClosed();
+    const late = await belfry.stream('?topic=all');
+    await late.isClosed();
+    expect(late.status).toBe(200);
+    expect(late.retries[0]).toBeLessThanOrEqual(2_000);
+    expect((await belfry.request('GET', '/health/ready')).status).toBe(503);
+    await stopping;
   });
 });

@@ -33,7 +33,7 @@ describe('a cursor that cannot be honoured', () => {
   it.each([
     ['garbage', () => 'garbage', 'unknown'],
     ['not quite a cursor', () => `${epoch}.`, 'unknown'],
-    ['a seq beyond all numbers', () => `${epoch}.9999999999999999`, 'unknown'],
+    ['a seq beyond all numbers', () => `${epoch}.9999999999999999`, 'forked'],
     ['long', () => 'x'.repeat(5_000), 'unknown'],
     ['of a foreign epoch', () => 'aaaaaaaaaaaa.3', 'unknown'],
     ["past the database's head", () => `${epoch}.${belfry.tail.position + 1}`, 'forked'],

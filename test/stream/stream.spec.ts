@@ -158,6 +158,18 @@ describe('a stream', () => {
     expect(answer.headers.get('content-type')).toBe('application/problem+json');
   });
 
+  it.each(['text/plain;charset=UTF-8', 'application/x-www-form-urlencoded'])(
+    'refuses a POST body of the type %s: it must not pass for a request for everything',
+    async type => {
+      const answer = await belfry.request('POST', '/v1/stream', {
+        token: await admin(),
+        headers: { 'content-type': type },
+        body: '{"topics":["room:1"]}',
+      });
+      expect(answer).toMatchObject({ status: 415, json: { code: 'media-type-unsupported' } });
+    },
+  );
+
   describe('goes on from a cursor', () => {
     it.each([
       ['the header Last-Event-ID', (id: string) => ['', { 'last-event-id': id }] as const],

@@ -113,11 +113,6 @@ export class SseClient {
     this.response.pause();
   }
 
-  /** Takes one chunk, without reading on. */
-  peek(): void {
-    this.response.read();
-  }
-
   resume(): void {
     this.response.resume();
   }
