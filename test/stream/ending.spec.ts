@@ -166,7 +166,7 @@ describe('a client that cannot be served', () => {
   });
 
   it('because it was ended without taking anything is cut off as well, and counts until then', async () => {
-    const belfry = await Instance.start(database.url, { WRITE_DEADLINE_MS: '1000', MAX_CONNECTIONS: '1' });
+    const belfry = await Instance.start(database.url, { WRITE_DEADLINE_MS: '4000', MAX_CONNECTIONS: '1' });
     const blob = 'x'.repeat(60_000);
     for (let n = 0; n < 20; n++) {
       await belfry.publish(Array.from({ length: 10 }, () => ({ topic: 'all', type: 'a', data: blob })));
