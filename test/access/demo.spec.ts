@@ -111,6 +111,7 @@ describe('demo mode', () => {
     ['a page of another site', { host: 'localhost', origin: 'https://evil.example.com' }],
     ['a page of another port', { host: 'localhost:3000', origin: 'http://localhost:8080' }],
     ['an opaque page', { host: 'localhost', origin: 'null' }],
+    ['a port that is none', { host: 'localhost:99999', origin: 'http://localhost' }],
     ['a proxy (Forwarded)', { host: 'localhost', forwarded: 'for=192.0.2.1' }],
     ['a proxy (X-Forwarded-For)', { host: 'localhost', 'x-forwarded-for': '192.0.2.1' }],
     ['a proxy (X-Forwarded-Host)', { host: 'localhost', 'x-forwarded-host': 'belfry.example.com' }],
