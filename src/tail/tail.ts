@@ -19,6 +19,8 @@ import { Ring } from './ring.js';
 
 /** The log is looked at so often even when no bell rings, in milliseconds. */
 const SAFETY_POLL_MS = 1_000;
+/** While the database is away it is tried so often, in milliseconds. */
+const RECHECK_MS = 100;
 /** Frames that are handed on together, in bytes; a single one may be larger. */
 const SLICE_BYTES = 256 * 1024;
 
@@ -43,6 +45,7 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
   private reading: Promise<void> | undefined;
   private readAgain = false;
   private checking: Promise<void> | undefined;
+  private recheck: NodeJS.Timeout | undefined;
   private lookedAt = 0;
   private poll: NodeJS.Timeout | undefined;
   private stopped = false;
@@ -124,20 +127,23 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
     clearInterval(this.poll);
     await this.doorbell.stop();
     await Promise.all([this.reading, this.checking]);
+    clearTimeout(this.recheck);
     this.taken.complete();
     this.gap.complete();
   }
 
   /** The safety poll: finds what no bell announced, and keeps the clock and the floor fresh. */
   private check(): void {
+    clearTimeout(this.recheck);
     this.checking ??= this.look()
       .then(head => {
         this.away = false;
         if (head > this.position) this.read();
       })
       .catch((error: unknown) => {
+        if (!this.away) this.logger.warn(`the log could not be looked at: ${reasonOf(error)}`);
         this.away = true;
-        this.logger.warn(`the log could not be looked at: ${reasonOf(error)}`);
+        if (!this.stopped) this.recheck = setTimeout(this.check.bind(this), RECHECK_MS);
       })
       .finally(() => (this.checking = undefined));
   }
@@ -166,6 +172,7 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
         if (page.length > 0) this.readAgain = true;
       }
       this.lookedAt = performance.now();
+      this.away = false;
     } catch (error) {
       // The next hint or poll tries again.
       this.logger.warn(`the log could not be read: ${reasonOf(error)}`);
@@ -175,6 +182,7 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
   }
 
   private takeOwn({ epoch, head, events }: AppendedEvents): void {
+    this.away = false;
     // Behind it are others' events, which come first; or the epoch is news, which the log explains.
     if (head > this.position || epoch !== this.epochs.current) this.read();
     else this.take(events);

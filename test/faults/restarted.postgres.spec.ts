@@ -87,6 +87,7 @@ describe('when Postgres goes down under load', () => {
     '%s, all that was acknowledged is there afterwards, once and in order, and streams go on',
     async (how, goDown) => {
       const token = await admin();
+      await until('the instance knows that Postgres is back', () => !instances[0]!.tail.isAway);
       const stream = await (await instances[0]!.stream(`?topic=publisher:*`)).isReady();
       const name = how.replaceAll(' ', '-');
       publishers = [0, 1, 2, 3].map(
