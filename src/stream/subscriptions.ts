@@ -57,7 +57,7 @@ export class Subscriptions implements OnApplicationBootstrap, BeforeApplicationS
       router,
       replayEvents: config.replayEvents,
       reportFailure: cause => {
-        if (cause instanceof Outage) this.logger.warn(`a stream was closed: ${reasonOf(cause.cause)}`);
+        if (cause instanceof Outage) this.logger.warn(`a stream was closed: ${reasonOf(cause)}`);
         else this.logger.error({ err: cause, msg: 'a stream failed' });
       },
     };
