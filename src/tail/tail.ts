@@ -183,7 +183,7 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
 
   private takeOwn({ epoch, head, events }: AppendedEvents): void {
     this.away = false;
-    // Behind it are others' events, which come first; or the epoch is news, which the log explains.
+    // Others' events come first; or the epoch is one that this instance has not read.
     if (head > this.position || epoch !== this.epochs.current) this.read();
     else this.take(events);
   }
