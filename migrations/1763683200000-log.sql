@@ -73,44 +73,35 @@ create table belfry.voided_batches (
   constraint voided_batches_pkey primary key (id)
 );
 
--- The head and the floor are looked for partition by partition, with the bounds as literals: so each query plans and
+-- The oldest or the newest row is looked for partition by partition, with the bounds as literals: so each query plans and
 -- locks one partition and not all of them, of which there may be hundreds, and names none that may be dropped.
-create function belfry.log_head() returns bigint
+create function belfry.log_edge(newest boolean) returns bigint
 language plpgsql stable
 as $$
 declare
   part record;
   found_seq bigint;
 begin
-  for part in select from_seq, to_seq from belfry.partitions order by from_seq desc loop
-    execute format('select seq from belfry.events where seq >= %s and seq < %s order by seq desc limit 1',
-      part.from_seq, part.to_seq) into found_seq;
-    if found_seq is not null then
-      return found_seq;
-    end if;
+  for part in
+    select from_seq, to_seq from belfry.partitions order by case when newest then -from_seq else from_seq end
+  loop
+    execute format('select seq from belfry.events where seq >= %s and seq < %s order by seq %s limit 1',
+      part.from_seq, part.to_seq, case when newest then 'desc' else 'asc' end) into found_seq;
+    exit when found_seq is not null;
   end loop;
-  return (select max(seq) - 1 from belfry.floors);
+  return found_seq;
 end
 $$;
+comment on function belfry.log_edge(boolean) is 'The seq of the newest row, or of the oldest; null when there is none.';
+
+create function belfry.log_head() returns bigint
+language sql stable
+as $$ select coalesce(belfry.log_edge(true), (select max(seq) - 1 from belfry.floors)) $$;
 comment on function belfry.log_head() is 'The newest seq of the log; 0 when nothing was ever stored.';
 
 create function belfry.log_floor() returns bigint
-language plpgsql stable
-as $$
-declare
-  part record;
-  found_seq bigint;
-begin
-  for part in select from_seq, to_seq from belfry.partitions order by from_seq loop
-    execute format('select seq from belfry.events where seq >= %s and seq < %s order by seq limit 1',
-      part.from_seq, part.to_seq) into found_seq;
-    if found_seq is not null then
-      return found_seq;
-    end if;
-  end loop;
-  return (select max(seq) from belfry.floors);
-end
-$$;
+language sql stable
+as $$ select coalesce(belfry.log_edge(false), (select max(seq) from belfry.floors)) $$;
 comment on function belfry.log_floor() is 'The oldest seq still kept; head + 1 when the log is empty.';
 
 -- Whoever appends holds this lock, and only within one server-side call, so that no client round trip and no

@@ -137,8 +137,6 @@ export class History implements OnModuleDestroy {
       this.waiting.delete(end);
       clearTimeout(timer);
       http.socket.removeListener('close', end);
-      // Kept alive, a connection that was busy as the server closed would hold up its end.
-      if (this.stopping) http.res?.setHeader('Connection', 'close');
     }
   }
 

@@ -1,4 +1,5 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { setTimeout } from 'node:timers/promises';
 import { Database } from '../database/database.js';
 
 interface Epoch {
@@ -18,8 +19,8 @@ const RELOAD_MS = 1_000;
 @Injectable()
 export class Epochs implements OnModuleInit {
   private chain: readonly Epoch[] = [];
-  private loadedAt = -Infinity;
-  private loading: Promise<void> | undefined;
+  private readAt = -Infinity;
+  private refreshing: Promise<void> | undefined;
 
   constructor(private readonly database: Database) {}
 
@@ -46,19 +47,23 @@ export class Epochs implements OnModuleInit {
     return Math.min(Infinity, ...this.chain.slice(index + 1).map(epoch => epoch.forkedAt));
   }
 
-  /** Reads the chain again, unless that was done just now. */
-  async refresh(): Promise<void> {
-    if (performance.now() - this.loadedAt > RELOAD_MS) await this.load();
+  /**
+   * Reads the chain again, as it is now or later. One reading serves all who ask before it begins; when one was made
+   * just now, the next waits for its time.
+   */
+  refresh(): Promise<void> {
+    this.refreshing ??= setTimeout(this.readAt + RELOAD_MS - performance.now()).then(() => {
+      this.refreshing = undefined;
+      return this.load();
+    });
+    return this.refreshing;
   }
 
-  private load(): Promise<void> {
-    this.loading ??= this.database
-      .query<{ name: string; forked_at: string }>(CHAIN)
-      .then(rows => {
-        this.chain = rows.map(row => ({ name: row.name, forkedAt: Number(row.forked_at) }));
-        this.loadedAt = performance.now();
-      })
-      .finally(() => (this.loading = undefined));
-    return this.loading;
+  private async load(): Promise<void> {
+    this.readAt = performance.now();
+    const rows = await this.database.query<{ name: string; forked_at: string }>(CHAIN);
+    // It only grows: a shorter one is an answer that another overtook.
+    if (rows.length < this.chain.length) return;
+    this.chain = rows.map(row => ({ name: row.name, forkedAt: Number(row.forked_at) }));
   }
 }

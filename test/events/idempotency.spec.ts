@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
-import { until } from '../support/conditions.js';
 import { TestDatabase } from '../support/databases.js';
 import { admin, type Answer, Instance } from '../support/instance.js';
-import { appendWaits, dataOf, HeldLog, post, postLines, traceOf } from './posting.js';
+import { LogLock } from '../support/log.lock.js';
+import { dataOf, event, post, postLines, traceOf } from './posting.js';
 
 interface Place {
   readonly id: string;
@@ -13,7 +13,6 @@ interface Place {
 const placesOf = (answer: Answer) => (answer.json as { events: Place[] }).events;
 const idsOf = (answer: Answer) => placesOf(answer).map(({ id }) => id);
 const flagsOf = (answer: Answer) => placesOf(answer).map(({ duplicate }) => duplicate);
-const event = (topic: string, data: unknown = 1, more: object = {}) => ({ topic, type: 'a', data, ...more });
 
 describe('a repeat', () => {
   let database: TestDatabase;
@@ -111,10 +110,10 @@ describe('a repeat', () => {
     });
 
     it('stores once what waits together for the log', async () => {
-      const lock = await HeldLog.hold(database);
+      const lock = await LogLock.hold(database.url);
       const key = randomUUID();
       const first = keyed(key, event('wait:1'));
-      await until('an append that waits for the log', () => appendWaits(database));
+      await lock.isAwaited({ count: 1 });
       const others = Array.from({ length: 8 }, (_, n) => keyed(key, event('wait:1'), n % 2 ? belfry : other));
       const neighbour = post(belfry, event('wait:2'));
       await lock.release();
@@ -216,9 +215,9 @@ describe('a repeat', () => {
 
     it('fails alone when it is a mismatch among many that are appended together', async () => {
       await post(belfry, event('poison:1', 1, { dedupeId: 'poison' }));
-      const lock = await HeldLog.hold(database);
+      const lock = await LogLock.hold(database.url);
       const first = post(belfry, event('poison:2', 0));
-      await until('an append that waits for the log', () => appendWaits(database));
+      await lock.isAwaited({ count: 1 });
       const good = Array.from({ length: 10 }, (_, n) =>
         post(belfry, event('poison:2', n + 1, { dedupeId: `p${n}` })),
       );

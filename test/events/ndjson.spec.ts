@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Socket } from 'node:net';
+import { seqOf } from '../log/stored.js';
 import { until } from '../support/conditions.js';
 import { TestDatabase } from '../support/databases.js';
 import { Instance } from '../support/instance.js';
-import { appendWaits, dataOf, HeldLog, postLines, seqOf, traceOf, Upload } from './posting.js';
+import { LogLock } from '../support/log.lock.js';
+import { dataOf, postLines, traceOf, Upload } from './posting.js';
 
 const line = (topic: string, data: unknown) => JSON.stringify({ topic, type: 'a', data });
 const KIB128 = 128 * 1024;
@@ -109,13 +111,13 @@ describe('an NDJSON upload', () => {
 
   it('is read no faster than the database takes it', async () => {
     const bytesRead = bytesReadOf(belfry);
-    const lock = await HeldLog.hold(database);
+    const lock = await LogLock.hold(database.url);
     const upload = await Upload.start(belfry);
     const text = line('flood:1', 'x'.repeat(32 * 1024)) + '\n';
     const count = 1_200;
     const sent = upload.write(text.repeat(count));
     upload.end();
-    await until('an append that waits for the log', () => appendWaits(database));
+    await lock.isAwaited({ count: 1 });
     let before = -1;
     let turns = 0;
     await until('a server that reads no more', () => {

@@ -1,7 +1,11 @@
 import { Agent, type ClientRequest, request } from 'node:http';
-import pg from 'pg';
 import type { TestDatabase } from '../support/databases.js';
 import { admin, type Answer, type Instance } from '../support/instance.js';
+
+/** An event to publish. */
+export function event(topic: string, data: unknown = 1, more: object = {}): object {
+  return { topic, type: 'a', data, ...more };
+}
 
 /** Posts a body as it is, by default as JSON and with a token that may publish. */
 export async function post(
@@ -45,37 +49,6 @@ export async function dataOf(database: TestDatabase, topic: string, tenant = 'de
     [tenant, topic],
   );
   return rows.map(row => row.data);
-}
-
-export function seqOf(cursor: string): number {
-  return Number(cursor.split('.')[1]);
-}
-
-/** The lock under which everything is appended, held by a session of the test. */
-export class HeldLog {
-  private constructor(private readonly client: pg.Client) {}
-
-  static async hold(database: TestDatabase): Promise<HeldLog> {
-    const client = new pg.Client({ connectionString: database.url, application_name: 'test' });
-    client.on('error', () => undefined);
-    await client.connect();
-    await client.query('select pg_advisory_lock(1650815078, 1)');
-    return new HeldLog(client);
-  }
-
-  async release(): Promise<void> {
-    await this.client.end();
-  }
-}
-
-/** True while an append waits for the lock. */
-export async function appendWaits(database: TestDatabase): Promise<boolean> {
-  const rows = await database.rows(
-    `select from pg_locks
-     where locktype = 'advisory' and classid = 1650815078 and objid = 1 and not granted
-       and database = (select oid from pg_database where datname = current_database())`,
-  );
-  return rows.length > 0;
 }
 
 /** An NDJSON upload whose bytes go out as the test says. */

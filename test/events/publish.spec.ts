@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { gzipSync } from 'node:zlib';
+import { seqOf } from '../log/stored.js';
 import { TestDatabase } from '../support/databases.js';
 import { admin, Instance, tokenFor } from '../support/instance.js';
-import { appendWaits, dataOf, HeldLog, post, postLines, seqOf, traceOf } from './posting.js';
-import { until } from '../support/conditions.js';
+import { LogLock } from '../support/log.lock.js';
+import { dataOf, post, postLines, traceOf } from './posting.js';
 
 describe('publishing', () => {
   let database: TestDatabase;
@@ -72,10 +73,10 @@ describe('publishing', () => {
   });
 
   it('answers only after the commit', async () => {
-    const lock = await HeldLog.hold(database);
+    const lock = await LogLock.hold(database.url);
     let answered = false;
     const answer = post(belfry, { topic: 'user:commit', type: 'a' }).finally(() => (answered = true));
-    await until('an append that waits for the log', () => appendWaits(database));
+    await lock.isAwaited({ count: 1 });
     expect(answered).toBe(false);
     expect(await dataOf(database, 'user:commit')).toEqual([]);
     await lock.release();
@@ -87,7 +88,7 @@ describe('publishing', () => {
     const ids = await Promise.all(
       Array.from({ length: 60 }, (_, n) => belfry.publish([{ topic: 'at:once', type: 'a', data: n }])),
     );
-    const seqs = ids.map(([id]) => seqOf(id!)).sort((a, b) => a - b);
+    const seqs = ids.map(([id]) => seqOf(id)).sort((a, b) => a - b);
     expect(seqs).toEqual(seqs.map((_, n) => seqs[0]! + n));
     expect(new Set(await dataOf(database, 'at:once')).size).toBe(60);
   });

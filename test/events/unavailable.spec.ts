@@ -1,12 +1,12 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
+import { Appender } from '../../src/log/appender.js';
 import { until } from '../support/conditions.js';
 import { TestDatabase } from '../support/databases.js';
 import { admin, type Answer, Instance } from '../support/instance.js';
+import { LogLock } from '../support/log.lock.js';
 import { TcpProxy } from '../support/tcp.proxy.js';
-import { appendWaits, dataOf, HeldLog, post, postLines, Upload } from './posting.js';
-
-const event = (topic: string, data: unknown) => ({ topic, type: 'a', data });
+import { dataOf, event, post, postLines, Upload } from './posting.js';
 
 function expectUnavailable(answer: Answer, code = 'database-unavailable'): void {
   expect(answer.json).toMatchObject({ status: 503, code });
@@ -141,7 +141,7 @@ describe('behind a log that is busy', () => {
   });
 
   it('a publish gives up in bounded time; its repeat under the same key is stored once', async () => {
-    const lock = await HeldLog.hold(database);
+    const lock = await LogLock.hold(database.url);
     const keyed = (n: number) => post(belfry, event('busy:1', n), { headers: { 'idempotency-key': `${n}` } });
     const answers = await Promise.all([1, 2, 3].map(keyed));
     for (const answer of answers) {
@@ -160,10 +160,10 @@ describe('behind a log that is busy', () => {
       PUBLISH_QUEUE_BYTES: '2048',
       PUBLISH_TIMEOUT_MS: '20000',
     });
-    const lock = await HeldLog.hold(database);
+    const lock = await LogLock.hold(database.url);
     const sent = (n: number) => post(narrow, event('full:1', `${n} ${'x'.repeat(1_500)}`));
     const first = sent(0);
-    await until('an append that waits for the log', () => appendWaits(database));
+    await lock.isAwaited({ count: 1 });
     const answers: Answer[] = [];
     const rest = Array.from({ length: 10 }, async (_, n) => answers.push(await sent(n + 1)));
     await until('nine that are refused', () => answers.length === 9);
@@ -175,6 +175,14 @@ describe('behind a log that is busy', () => {
     expect(await dataOf(database, 'full:1')).toHaveLength(2);
     expect((await sent(11)).status).toBe(201);
     await narrow.stop();
+  });
+
+  it('a publish that comes when the instance has ended its work is refused as shutting-down', async () => {
+    const ended = await Instance.start(database.url);
+    await ended.app.get(Appender).onApplicationShutdown();
+    expectUnavailable(await post(ended, event('ended:1')), 'shutting-down');
+    expect(await dataOf(database, 'ended:1')).toEqual([]);
+    await ended.stop();
   });
 
   it('one request larger than the whole queue is taken when nothing waits', async () => {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { setTimeout as delay } from 'node:timers/promises';
 import { TestProcess } from '../database/processes.js';
-import { LogLock } from '../log/log.lock.js';
+import { LogLock } from '../support/log.lock.js';
 import { storedEvents } from '../log/stored.js';
 import { until } from '../support/conditions.js';
 import { TestDatabase } from '../support/databases.js';

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { AppendRequest } from '../../src/log/append.batch.js';
 import { Appender } from '../../src/log/appender.js';
-import { LogLock } from '../log/log.lock.js';
+import { LogLock } from '../support/log.lock.js';
 import { isDense, seqOf, storedEvents } from '../log/stored.js';
 import { until } from '../support/conditions.js';
 import { TestDatabase } from '../support/databases.js';
@@ -12,26 +12,29 @@ const TIMEOUT_MS = 500;
 /** What one request may take at most: its append, then looking for it, each with a session to open. */
 const BOUND_MS = 6 * TIMEOUT_MS;
 
-describe('when the connection is lost after an append was sent', () => {
-  let database: TestDatabase;
-  let proxy: TcpProxy;
-  let belfry: Instance;
+let database: TestDatabase;
+let proxy: TcpProxy;
+let belfry: Instance;
 
+beforeEach(async () => {
+  database = await TestDatabase.create();
+  proxy = await TcpProxy.start(database.url);
+  belfry = await Instance.start(proxy.urlOf(database.url), {
+    LISTEN_DATABASE_URL: database.url,
+    PUBLISH_TIMEOUT_MS: `${TIMEOUT_MS}`,
+  });
+});
+afterEach(async () => {
+  proxy.open();
+  await belfry.stop();
+  await proxy.stop();
+  await database.drop();
+});
+
+describe('when the connection is lost after an append was sent', () => {
   beforeEach(async () => {
-    database = await TestDatabase.create();
-    proxy = await TcpProxy.start(database.url);
-    belfry = await Instance.start(proxy.urlOf(database.url), {
-      LISTEN_DATABASE_URL: database.url,
-      PUBLISH_TIMEOUT_MS: `${TIMEOUT_MS}`,
-    });
     // Its session is open, and the log is not empty.
     await publish('first', 1);
-  });
-  afterEach(async () => {
-    proxy.open();
-    await belfry.stop();
-    await proxy.stop();
-    await database.drop();
   });
 
   async function publish(key: string | undefined, count = 3): Promise<Answer> {
@@ -199,25 +202,6 @@ describe('when the connection is lost after an append was sent', () => {
 });
 
 describe('when the database is away', () => {
-  let database: TestDatabase;
-  let proxy: TcpProxy;
-  let belfry: Instance;
-
-  beforeEach(async () => {
-    database = await TestDatabase.create();
-    proxy = await TcpProxy.start(database.url);
-    belfry = await Instance.start(proxy.urlOf(database.url), {
-      LISTEN_DATABASE_URL: database.url,
-      PUBLISH_TIMEOUT_MS: `${TIMEOUT_MS}`,
-    });
-  });
-  afterEach(async () => {
-    proxy.open();
-    await belfry.stop();
-    await proxy.stop();
-    await database.drop();
-  });
-
   async function publish(count: number): Promise<{ answer: Answer; ms: number }> {
     const began = performance.now();
     const answer = await belfry.request('POST', '/v1/events', {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TestDatabase } from '../support/databases.js';
 import { admin, type Answer, Instance } from '../support/instance.js';
-import { LogLock } from './log.lock.js';
+import { LogLock } from '../support/log.lock.js';
 import { appendBySql, connect } from './sql.append.js';
 import { isDense, seqOf, storedEvents } from './stored.js';
 

@@ -5,7 +5,7 @@ import { until } from '../support/conditions.js';
 import { TestDatabase } from '../support/databases.js';
 import { Instance } from '../support/instance.js';
 import type { SseClient } from '../support/sse.client.js';
-import { LogLock } from './log.lock.js';
+import { LogLock } from '../support/log.lock.js';
 import { appendBySql, connect } from './sql.append.js';
 import { isDense, seqOf, storedEvents } from './stored.js';
 

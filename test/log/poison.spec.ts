@@ -3,7 +3,7 @@ import { Appender } from '../../src/log/appender.js';
 import { until } from '../support/conditions.js';
 import { TestDatabase } from '../support/databases.js';
 import { admin, type Answer, Instance } from '../support/instance.js';
-import { LogLock } from './log.lock.js';
+import { LogLock } from '../support/log.lock.js';
 import { isDense, seqOf, storedEvents } from './stored.js';
 
 function firstSeq({ json }: Answer): number {

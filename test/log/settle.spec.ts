@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { TestDatabase } from '../support/databases.js';
-import { LogLock } from './log.lock.js';
+import { LogLock } from '../support/log.lock.js';
 import { appendBySql, connect } from './sql.append.js';
 import { storedEvents } from './stored.js';
 

@@ -124,4 +124,14 @@ describe('a cursor that cannot be honoured', () => {
     client.cut();
     await patient.stop();
   });
+
+  it('is not one of an epoch that began right after this instance had looked', async () => {
+    (await resume('aaaaaaaaaaaa.3')).cut();
+    await database.rows(
+      `insert into belfry.epochs (name, forked_at) values ('bbbbbbbbbbbb', belfry.log_head())`,
+    );
+    const client = await resume(`bbbbbbbbbbbb.${belfry.tail.position}`);
+    expect(client.controls('reset')).toEqual([]);
+    client.cut();
+  });
 });
