@@ -1,10 +1,10 @@
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import { ExpressAdapter } from '@nestjs/platform-express';
 import type { DestinationStream } from 'pino';
 
 import { AppModule } from './app.module.js';
 import type { Config } from './config/config.js';
+import { HttpAdapter } from './http-adapter.js';
 import { dressHttp } from './http-shell.js';
 import { createLogger, PinoLogger } from './operations/logger.js';
 import { serveOpenApi } from './operations/openapi.js';
@@ -16,12 +16,11 @@ import { serveOpenApi } from './operations/openapi.js';
  */
 export async function createApp(config: Config, logs?: DestinationStream): Promise<NestExpressApplication> {
   const logger = createLogger(config, logs);
-  const app = await NestFactory.create<NestExpressApplication>(
-    AppModule.forRoot(config),
-    new ExpressAdapter(),
-
-    { logger: new PinoLogger(logger), bodyParser: false, abortOnError: false },
-  );
+  const app = await NestFactory.create<NestExpressApplication>(AppModule.forRoot(config), new HttpAdapter(), {
+    logger: new PinoLogger(logger),
+    bodyParser: false,
+    abortOnError: false,
+  });
   dressHttp(app, config, logger);
   serveOpenApi(app);
   return app;

@@ -7,6 +7,7 @@ import { CONFIG } from '../config/config.js';
 import { AccessGuard } from './access.guard.js';
 import { DemoController } from './demo.controller.js';
 import { JwtSecret } from './jwt-secret.js';
+import { TokenCache } from './token.cache.js';
 import { TokenVerifier } from './token.verifier.js';
 
 /** Credentials: every route needs one unless it says that it is public. */
@@ -18,6 +19,7 @@ export class AccessModule {
       controllers: config.demo ? [DemoController] : [],
       providers: [
         { provide: JwtSecret, useFactory: (given: Config) => JwtSecret.load(given), inject: [CONFIG] },
+        TokenCache,
         TokenVerifier,
         { provide: APP_GUARD, useClass: AccessGuard },
       ],

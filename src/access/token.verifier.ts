@@ -7,6 +7,7 @@ import { Problem } from '../errors/problem.js';
 import type { Caller } from './caller.js';
 import { callerFrom, CLAIMS, explain } from './claims.js';
 import { JwtSecret } from './jwt-secret.js';
+import { TokenCache } from './token.cache.js';
 
 /** Longest token that is looked at, in characters. Node takes 16 KiB of headers, and hashing is work done for anyone. */
 export const TOKEN_LENGTH = 8192;
@@ -19,6 +20,7 @@ const CLOCK_TOLERANCE = 5;
 export class TokenVerifier {
   constructor(
     private readonly secret: JwtSecret,
+    private readonly cache: TokenCache,
     @Inject(CONFIG) private readonly config: Config,
   ) {}
 
@@ -26,6 +28,8 @@ export class TokenVerifier {
    * @throws Problem `token-invalid`, `token-expired` or `token-claims`
    */
   async verify(token: string): Promise<Caller> {
+    const known = this.cache.get(token);
+    if (known) return known;
     if (token.length > TOKEN_LENGTH) {
       throw new Problem('token-invalid', `Send a token of at most ${TOKEN_LENGTH} characters.`);
     }
@@ -42,7 +46,9 @@ export class TokenVerifier {
         'Send a token that was not issued in the future: its "iat" has not come.',
       );
     }
-    return callerFrom(claims.data);
+    const caller = callerFrom(claims.data);
+    this.cache.set(token, caller);
+    return caller;
   }
 
   private async payloadOf(token: string): Promise<unknown> {

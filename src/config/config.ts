@@ -33,6 +33,8 @@ export interface Config {
   readonly corsOrigins: readonly string[];
   /** Silence on a stream after which a heartbeat is written, in milliseconds. */
   readonly heartbeatMs: number;
+  /** Tokens that were found good and are remembered, at most so many; 0: each is checked each time. */
+  readonly tokenCacheTokens: number;
   /** Newest events kept in memory, at most so many. */
   readonly ringEvents: number;
   /** Newest events kept in memory, at most so many bytes. */
@@ -96,6 +98,7 @@ const SCHEMA = z.object({
     )
     .default([]),
   HEARTBEAT_MS: integer(15_000, 100, LONGEST_TIMER),
+  TOKEN_CACHE_TOKENS: integer(20_000, 0),
   RING_EVENTS: integer(100_000, 1),
   RING_BYTES: integer(64 * MEBIBYTE, KIBIBYTE),
   MAX_CONNECTIONS: integer(20_000, 1),
@@ -143,6 +146,7 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
     jwtAudience: variables.JWT_AUDIENCE,
     corsOrigins: Object.freeze(variables.CORS_ORIGINS),
     heartbeatMs: variables.HEARTBEAT_MS,
+    tokenCacheTokens: variables.TOKEN_CACHE_TOKENS,
     ringEvents: variables.RING_EVENTS,
     ringBytes: variables.RING_BYTES,
     maxConnections: variables.MAX_CONNECTIONS,

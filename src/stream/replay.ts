@@ -1,4 +1,4 @@
-import { FramedEvent } from '../tail/frame.js';
+import type { Bundle } from './bundle.js';
 import type { ResetReason } from './control.frames.js';
 import { catchUpPage } from './ring.page.js';
 import type { StreamContext } from './stream.context.js';
@@ -6,7 +6,7 @@ import type { Subscription } from './subscription.js';
 
 /** Events to send, and the client's place once they are sent. */
 interface Page {
-  readonly events: readonly FramedEvent[];
+  readonly bundle: Bundle;
   readonly cursor: number;
 }
 
@@ -64,14 +64,11 @@ export class Replay {
   }
 
   private async pageOfPostgres(target: number): Promise<Page | 'expired'> {
-    const { reader, epochs, replayEvents } = this.context;
+    const { pages, replayEvents } = this.context;
     const { tenant, filter, collapse } = this.subscription;
     const after = this.place;
-    const page = await reader.replay({ tenant, filter, after, upTo: target, collapse, limit: replayEvents });
+    const page = await pages.read({ tenant, filter, after, upTo: target, collapse, limit: replayEvents });
     if (page.floor - 1 > after && !this.fromOldest) return 'expired';
-    return {
-      events: page.events.map(event => new FramedEvent(event, epochs.current)),
-      cursor: page.cursor,
-    };
+    return page;
   }
 }

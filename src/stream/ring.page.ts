@@ -1,5 +1,8 @@
+import type { EventRun } from '../tail/event.run.js';
 import type { FramedEvent } from '../tail/frame.js';
+import type { Ring } from '../tail/ring.js';
 import type { Tail } from '../tail/tail.js';
+import { Bundle } from './bundle.js';
 import type { Subscription } from './subscription.js';
 
 /** Events that one page looks at, and bytes of frames in it, at most so many; a single frame may be larger. */
@@ -8,27 +11,69 @@ const PAGE_BYTES = 64 * 1024;
 
 /**
  * What a subscriber is to be sent of the ring's events between its cursor and the target of its catch-up; the same
- * as the replay query finds in Postgres.
+ * as the replay query finds in Postgres. What it costs depends on the events of the subscriber's own topics, unless it
+ * has wildcards.
  */
 export function catchUpPage(
   { ring, databaseNow }: Pick<Tail, 'ring' | 'databaseNow'>,
   subscription: Pick<Subscription, 'tenant' | 'filter' | 'collapse'>,
   cursor: number,
   target: number,
-): { events: FramedEvent[]; cursor: number } {
-  const events: FramedEvent[] = [];
-  const end = Math.min(target, cursor + PAGE_EVENTS);
+): { bundle: Bundle; cursor: number } {
+  const candidates = subscription.filter.exact
+    ? ofTopics(ring, subscription, cursor, target)
+    : ofAll(ring, cursor, target);
+  let bundle = Bundle.empty();
+  let lookedAt = 0;
   let bytes = 0;
-  let seq = cursor;
-  while (seq < end && bytes < PAGE_BYTES) {
-    const event = ring.at(++seq);
-    if (event.tenant !== subscription.tenant || !subscription.filter.passes(event)) continue;
-    if (event.expiresAt !== null && event.expiresAt <= databaseNow) continue;
-    if (subscription.collapse && isSuperseded(event, subscription, target)) continue;
-    events.push(event);
-    bytes += event.frame.length;
+  for (const event of candidates) {
+    if (isShown(event)) {
+      bundle = bundle.with(event);
+      bytes += event.frame.length;
+    }
+    if (++lookedAt >= PAGE_EVENTS || bytes >= PAGE_BYTES) return { bundle, cursor: event.seq };
   }
-  return { events, cursor: seq };
+  return { bundle, cursor: target };
+
+  function isShown(event: FramedEvent): boolean {
+    const { tenant, filter, collapse } = subscription;
+    if (event.tenant !== tenant || !filter.passes(event)) return false;
+    if (event.expiresAt !== null && event.expiresAt <= databaseNow) return false;
+    return !(collapse && isSuperseded(event, subscription, target));
+  }
+}
+
+/** All events after a cursor and up to a target. */
+function* ofAll(ring: Ring, cursor: number, target: number): Generator<FramedEvent> {
+  for (let seq = cursor + 1; seq <= target; seq++) yield ring.at(seq);
+}
+
+/** Those of the subscriber's topics, merged into the order of the log. */
+function* ofTopics(
+  ring: Ring,
+  { tenant, filter }: Pick<Subscription, 'tenant' | 'filter'>,
+  cursor: number,
+  target: number,
+): Generator<FramedEvent> {
+  const places: { readonly run: EventRun; index: number }[] = [];
+  for (const topic of filter.topics) {
+    const run = ring.ofTopic(tenant, topic);
+    if (run) places.push({ run, index: run.after(cursor) });
+  }
+  for (;;) {
+    let next: FramedEvent | undefined;
+    let from: (typeof places)[number] | undefined;
+    for (const place of places) {
+      const event = place.run.at(place.index);
+      if (event && event.seq <= target && (!next || event.seq < next.seq)) {
+        next = event;
+        from = place;
+      }
+    }
+    if (!next || !from) return;
+    from.index++;
+    yield next;
+  }
 }
 
 /** Whether a newer event of the same topic and key, which the subscriber is to see as well, is up to the target. */

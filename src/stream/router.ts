@@ -15,17 +15,24 @@ export interface Listener {
   interrupt(before: number): void;
 }
 
+/** The way to a listener, and what of the batch under way is to go there. */
+class Route {
+  bundle: Bundle | undefined;
+
+  constructor(readonly listener: Listener) {}
+}
+
 class TenantRoutes {
-  readonly topics = new Map<string, Set<Listener>>();
-  readonly kinds = new Map<string, Set<Listener>>();
-  readonly everything = new Set<Listener>();
+  readonly topics = new Map<string, Set<Route>>();
+  readonly kinds = new Map<string, Set<Route>>();
+  readonly everything = new Set<Route>();
 }
 
 /** Brings each batch of the tail to the live listeners that want some of it. */
 @Injectable()
 export class Router implements OnModuleInit {
   private readonly tenants = new Map<string, TenantRoutes>();
-  private readonly listeners = new Set<Listener>();
+  private readonly routes = new Map<Listener, Route>();
 
   constructor(private readonly tail: Tail) {}
 
@@ -34,63 +41,70 @@ export class Router implements OnModuleInit {
       this.route(batch);
     });
     this.tail.gap.subscribe(before => {
-      for (const listener of [...this.listeners]) listener.interrupt(before);
+      for (const listener of [...this.routes.keys()]) listener.interrupt(before);
     });
   }
 
   add(listener: Listener): void {
-    this.listeners.add(listener);
-    let routes = this.tenants.get(listener.tenant);
-    if (!routes) this.tenants.set(listener.tenant, (routes = new TenantRoutes()));
+    const route = new Route(listener);
+    this.routes.set(listener, route);
+    let tenant = this.tenants.get(listener.tenant);
+    if (!tenant) this.tenants.set(listener.tenant, (tenant = new TenantRoutes()));
     const { topics, kinds, everything } = listener.filter;
-    if (everything) routes.everything.add(listener);
-    for (const topic of topics) join(routes.topics, topic, listener);
-    for (const kind of kinds) join(routes.kinds, kind, listener);
+    if (everything) tenant.everything.add(route);
+    for (const topic of topics) join(tenant.topics, topic, route);
+    for (const kind of kinds) join(tenant.kinds, kind, route);
   }
 
   remove(listener: Listener): void {
-    const routes = this.tenants.get(listener.tenant);
-    if (!this.listeners.delete(listener) || !routes) return;
-    routes.everything.delete(listener);
-    for (const topic of listener.filter.topics) leave(routes.topics, topic, listener);
-    for (const kind of listener.filter.kinds) leave(routes.kinds, kind, listener);
-    if (routes.everything.size + routes.topics.size + routes.kinds.size === 0)
+    const route = this.routes.get(listener);
+    const tenant = this.tenants.get(listener.tenant);
+    if (!route || !tenant) return;
+    this.routes.delete(listener);
+    tenant.everything.delete(route);
+    for (const topic of listener.filter.topics) leave(tenant.topics, topic, route);
+    for (const kind of listener.filter.kinds) leave(tenant.kinds, kind, route);
+    if (tenant.everything.size + tenant.topics.size + tenant.kinds.size === 0)
       this.tenants.delete(listener.tenant);
   }
 
   private route(batch: readonly FramedEvent[]): void {
     const [first] = batch;
-    if (!first || this.listeners.size === 0) return;
+    if (!first || this.routes.size === 0) return;
     const empty = Bundle.empty();
-    const wanted = new Map<Listener, Bundle>();
+    const wanted: Route[] = [];
     for (const event of batch) {
-      const routes = this.tenants.get(event.tenant);
-      if (!routes) continue;
-      collect(routes.topics.get(event.topic), event);
-      collect(routes.kinds.get(kindOf(event.topic)), event);
-      collect(routes.everything, event);
+      const tenant = this.tenants.get(event.tenant);
+      if (!tenant) continue;
+      collect(tenant.topics.get(event.topic), event);
+      collect(tenant.kinds.get(kindOf(event.topic)), event);
+      collect(tenant.everything, event);
     }
-    for (const [listener, bundle] of wanted) listener.deliver(bundle, first.seq - 1);
+    for (const route of wanted) {
+      const { bundle } = route;
+      route.bundle = undefined;
+      if (bundle) route.listener.deliver(bundle, first.seq - 1);
+    }
 
-    function collect(listeners: ReadonlySet<Listener> | undefined, event: FramedEvent): void {
-      if (!listeners) return;
-      for (const listener of listeners) {
-        if (!listener.filter.passesType(event.type)) continue;
-        const bundle = wanted.get(listener) ?? empty;
+    function collect(routes: ReadonlySet<Route> | undefined, event: FramedEvent): void {
+      if (!routes) return;
+      for (const route of routes) {
+        if (!route.listener.filter.passesType(event.type)) continue;
+        if (!route.bundle) wanted.push(route);
         // A topic and a wildcard may both lead to the same listener.
-        if (bundle.event !== event) wanted.set(listener, bundle.with(event));
+        if (route.bundle?.event !== event) route.bundle = (route.bundle ?? empty).with(event);
       }
     }
   }
 }
 
-function join(routes: Map<string, Set<Listener>>, name: string, listener: Listener): void {
-  const listeners = routes.get(name);
-  if (listeners) listeners.add(listener);
-  else routes.set(name, new Set([listener]));
+function join(routes: Map<string, Set<Route>>, name: string, route: Route): void {
+  const set = routes.get(name);
+  if (set) set.add(route);
+  else routes.set(name, new Set([route]));
 }
 
-function leave(routes: Map<string, Set<Listener>>, name: string, listener: Listener): void {
-  const listeners = routes.get(name);
-  if (listeners?.delete(listener) && listeners.size === 0) routes.delete(name);
+function leave(routes: Map<string, Set<Route>>, name: string, route: Route): void {
+  const set = routes.get(name);
+  if (set?.delete(route) && set.size === 0) routes.delete(name);
 }

@@ -1,13 +1,13 @@
 import type { Epochs } from '../log/epochs.js';
-import type { LogReader } from '../log/log.reader.js';
 import type { Tail } from '../tail/tail.js';
 import type { CursorJudge } from './cursor.judge.js';
+import type { ReplayPages } from './replay.pages.js';
 import type { Router } from './router.js';
 
 /** What all subscribers of an instance work with. */
 export interface StreamContext {
   readonly tail: Tail;
-  readonly reader: LogReader;
+  readonly pages: ReplayPages;
   readonly epochs: Epochs;
   readonly judge: CursorJudge;
   readonly router: Router;

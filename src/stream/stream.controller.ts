@@ -22,6 +22,7 @@ import type { Observable } from 'rxjs';
 import { CurrentCaller } from '../access/access.decorators.js';
 import type { Caller } from '../access/caller.js';
 import { Problem } from '../errors/problem.js';
+import type { Chunk } from './chunk.js';
 import { type Outlet, RequestOutlet } from './outlet.js';
 import { SseInterceptor } from './sse.interceptor.js';
 import { type Parameters, parseSubscription } from './stream.request.js';
@@ -66,7 +67,7 @@ export class StreamController {
     @Headers() headers: IncomingHttpHeaders,
     @CurrentCaller() caller: Caller,
     @RequestOutlet() outlet: Outlet,
-  ): Observable<Buffer> {
+  ): Observable<Chunk> {
     return this.subscriptions.subscribe(parseSubscription(query, headers, caller), outlet);
   }
 
@@ -93,7 +94,7 @@ export class StreamController {
     @Headers() headers: IncomingHttpHeaders,
     @CurrentCaller() caller: Caller,
     @RequestOutlet() outlet: Outlet,
-  ): Observable<Buffer> {
+  ): Observable<Chunk> {
     return this.subscriptions.subscribe(
       parseSubscription(toParameters(body, headers), headers, caller),
       outlet,

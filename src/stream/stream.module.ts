@@ -2,6 +2,7 @@ import { Module } from '@nestjs/common';
 import { LogModule } from '../log/log.module.js';
 import { TailModule } from '../tail/tail.module.js';
 import { CursorJudge } from './cursor.judge.js';
+import { ReplayPages } from './replay.pages.js';
 import { Router } from './router.js';
 import { StreamController } from './stream.controller.js';
 import { Subscriptions } from './subscriptions.js';
@@ -9,7 +10,7 @@ import { Subscriptions } from './subscriptions.js';
 @Module({
   imports: [LogModule, TailModule],
   controllers: [StreamController],
-  providers: [CursorJudge, Router, Subscriptions],
+  providers: [CursorJudge, ReplayPages, Router, Subscriptions],
   exports: [CursorJudge, Router],
 })
 export class StreamModule {}

@@ -2,8 +2,8 @@ import { setImmediate } from 'node:timers/promises';
 import { Observable, type Subscriber as Observer } from 'rxjs';
 import { formatCursor } from '../log/cursor.js';
 import type { TopicFilter } from '../log/topic.filter.js';
-import type { FramedEvent } from '../tail/frame.js';
 import type { Bundle } from './bundle.js';
+import { Chunk } from './chunk.js';
 import {
   COMMENT,
   type EndReason,
@@ -39,8 +39,8 @@ import type { Subscription } from './subscription.js';
 export class Subscriber implements Listener {
   readonly tenant: string;
   readonly filter: TopicFilter;
-  /** The frames to write; subscribed to once. Completes when the stream ends on purpose. */
-  readonly frames = new Observable<Buffer>(observer => {
+  /** What to write; subscribed to once. Completes when the stream ends on purpose. */
+  readonly chunks = new Observable<Chunk>(observer => {
     this.observer = observer;
     void this.open();
     return () => {
@@ -49,7 +49,7 @@ export class Subscriber implements Listener {
   });
 
   private state: 'new' | 'replaying' | 'live' | 'lagging' | 'closed' = 'new';
-  private observer: Observer<Buffer> | undefined;
+  private observer: Observer<Chunk> | undefined;
   /** Where the client is, while it is not live; then it is where the tail is. */
   private readonly replay: Replay;
   private replayed = 0;
@@ -71,7 +71,7 @@ export class Subscriber implements Listener {
   deliver(bundle: Bundle, before: number): void {
     if (this.isExpired) this.end('token-expired');
     else if (this.outlet.full) this.lag(before);
-    else this.write(bundle.bytes(this.subscription.named));
+    else this.write(bundle.chunk(this.subscription.named));
   }
 
   interrupt(before: number): void {
@@ -173,20 +173,20 @@ export class Subscriber implements Listener {
       this.reset('expired');
       return;
     }
-    this.send(page.events);
+    this.send(page.bundle);
     this.replay.moveTo(page.cursor);
     // A long way through the ring would keep everybody else waiting.
     if (this.replay.cursor < target) await setImmediate();
   }
 
-  private send(events: readonly FramedEvent[]): void {
-    if (events.length === 0) return;
-    this.replayed += events.length;
-    const { named } = this.subscription;
-    this.write(Buffer.concat(events.map(event => (named ? event.frame : event.unnamedFrame))));
+  private send(bundle: Bundle): void {
+    if (bundle.size === 0) return;
+    this.replayed += bundle.size;
+    this.write(bundle.chunk(this.subscription.named));
   }
 
   private lag(before: number): void {
+    if (this.state === 'closed') return;
     this.context.router.remove(this);
     this.state = 'lagging';
     this.replay.moveTo(before);
@@ -223,9 +223,9 @@ export class Subscriber implements Listener {
     this.close();
   }
 
-  private write(frames: string | Buffer): void {
+  private write(frames: string | Chunk): void {
     this.wroteAt = performance.now();
-    this.observer?.next(typeof frames === 'string' ? Buffer.from(frames) : frames);
+    this.observer?.next(typeof frames === 'string' ? Chunk.of(frames) : frames);
   }
 
   private cursorText(): string {

@@ -11,11 +11,12 @@ import { CONFIG, type Config } from '../config/config.js';
 import { Outage } from '../database/outage.js';
 import { reasonOf } from '../errors/reason.js';
 import { Epochs } from '../log/epochs.js';
-import { LogReader } from '../log/log.reader.js';
 import { Tail } from '../tail/tail.js';
+import { Chunk } from './chunk.js';
 import { overload, retry } from './control.frames.js';
 import { CursorJudge } from './cursor.judge.js';
 import type { Outlet } from './outlet.js';
+import { ReplayPages } from './replay.pages.js';
 import { Router } from './router.js';
 import type { StreamContext } from './stream.context.js';
 import { Subscriber } from './subscriber.js';
@@ -43,7 +44,7 @@ export class Subscriptions implements OnApplicationBootstrap, BeforeApplicationS
 
   constructor(
     tail: Tail,
-    reader: LogReader,
+    pages: ReplayPages,
     epochs: Epochs,
     judge: CursorJudge,
     router: Router,
@@ -51,7 +52,7 @@ export class Subscriptions implements OnApplicationBootstrap, BeforeApplicationS
   ) {
     this.context = {
       tail,
-      reader,
+      pages,
       epochs,
       judge,
       router,
@@ -72,19 +73,19 @@ export class Subscriptions implements OnApplicationBootstrap, BeforeApplicationS
     );
   }
 
-  /** The frames of a new stream; those of the overload answer when there are too many. */
-  subscribe(subscription: Subscription, outlet: Outlet): Observable<Buffer> {
+  /** What a new stream writes; those of the overload answer when there are too many. */
+  subscribe(subscription: Subscription, outlet: Outlet): Observable<Chunk> {
     // Counted when the frames are asked for: a client that left before that never is.
     return defer(() => {
-      if (this.draining) return of(Buffer.from(retry(Math.random() * this.config.drainMs)));
+      if (this.draining) return of(Chunk.of(retry(Math.random() * this.config.drainMs)));
       if (this.context.tail.isAway || this.open.size >= this.config.maxConnections) {
-        return of(Buffer.from(overload()));
+        return of(Chunk.of(overload()));
       }
       const subscriber = new Subscriber(this.context, subscription, outlet, () => {
         this.open.delete(subscriber);
       });
       this.open.set(subscriber, { outlet, rotateAt: this.rotateAt() });
-      return subscriber.frames;
+      return subscriber.chunks;
     });
   }
 

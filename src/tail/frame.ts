@@ -3,7 +3,7 @@ import type { LogEvent } from '../log/event.js';
 import { toJson } from '../log/event.json.js';
 
 /** What an event weighs in memory besides its frame, in bytes. */
-const OVERHEAD = 300;
+const OVERHEAD = 500;
 
 /**
  * An event as it goes over the wire: one block of an event stream (WHATWG HTML, section 9.2.6), made once per
@@ -22,8 +22,6 @@ export class FramedEvent {
   /** The next newer event of the same tenant, topic and key, once the ring has it. */
   newer: FramedEvent | undefined;
 
-  private unnamed: Buffer | undefined;
-
   constructor(event: LogEvent, epoch: string) {
     this.seq = event.seq;
     this.tenant = event.tenant;
@@ -36,14 +34,11 @@ export class FramedEvent {
     );
   }
 
-  /** Without it, so that a plain `onmessage` hears the event. Made when first asked for. */
+  /** Without it, so that a plain `onmessage` hears the event. A copy, which is not kept. */
   get unnamedFrame(): Buffer {
-    if (!this.unnamed) {
-      const afterId = this.frame.indexOf('\n') + 1;
-      const afterName = this.frame.indexOf('\n', afterId) + 1;
-      this.unnamed = Buffer.concat([this.frame.subarray(0, afterId), this.frame.subarray(afterName)]);
-    }
-    return this.unnamed;
+    const afterId = this.frame.indexOf('\n') + 1;
+    const afterName = this.frame.indexOf('\n', afterId) + 1;
+    return Buffer.concat([this.frame.subarray(0, afterId), this.frame.subarray(afterName)]);
   }
 
   get bytes(): number {

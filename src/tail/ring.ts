@@ -1,3 +1,4 @@
+import { EventRun } from './event.run.js';
 import type { FramedEvent } from './frame.js';
 
 /**
@@ -5,11 +6,11 @@ import type { FramedEvent } from './frame.js';
  * event may be larger than the whole ring; then the ring is empty behind it.
  */
 export class Ring {
-  /** Events, oldest first, behind `first` slots that are free already. */
-  private slots: (FramedEvent | undefined)[] = [];
-  private first = 0;
+  private events = new EventRun();
   private bytes = 0;
   private endSeq: number;
+  /** The events of each tenant and topic. */
+  private readonly topics = new Map<string, EventRun>();
   /** The newest event of each tenant, topic and key. */
   private readonly newestOfKey = new Map<string, FramedEvent>();
 
@@ -27,57 +28,74 @@ export class Ring {
   }
 
   get start(): number {
-    return this.endSeq - (this.slots.length - this.first);
+    return this.endSeq - this.events.length;
   }
 
   /** @throws Error when the event is not the next one */
   push(event: FramedEvent): void {
     if (event.seq !== this.endSeq + 1) throw new Error(`seq ${event.seq} does not follow ${this.endSeq}`);
-    this.slots.push(event);
+    this.events.push(event);
     this.endSeq = event.seq;
     this.bytes += event.bytes;
+    const topic = nameOf(event.tenant, event.topic);
+    const run = this.topics.get(topic);
+    if (run) run.push(event);
+    else this.topics.set(topic, runOf(event));
     const key = keyOf(event);
     if (key !== undefined) {
       const older = this.newestOfKey.get(key);
       if (older) older.newer = event;
       this.newestOfKey.set(key, event);
     }
-    while (this.slots.length - this.first > this.maxEvents || this.bytes > this.maxBytes) this.dropOldest();
+    while (this.events.length > this.maxEvents || this.bytes > this.maxBytes) this.dropOldest();
   }
 
   /** Forgets everything and goes on after another seq. */
   restart(end: number): void {
-    this.slots = [];
-    this.first = 0;
+    this.events = new EventRun();
     this.bytes = 0;
+    this.topics.clear();
     this.newestOfKey.clear();
     this.endSeq = end;
   }
 
   /** The event with a seq between start and end. */
   at(seq: number): FramedEvent {
-    const event = this.slots[this.first + (seq - this.start - 1)];
+    const event = this.events.at(seq - this.start - 1);
     if (!event) throw new RangeError(`seq ${seq} is not between ${this.start} and ${this.endSeq}`);
     return event;
   }
 
+  /** The events of one topic; undefined when the ring has none. */
+  ofTopic(tenant: string, topic: string): EventRun | undefined {
+    return this.topics.get(nameOf(tenant, topic));
+  }
+
   private dropOldest(): void {
-    const oldest = this.slots[this.first];
+    const oldest = this.events.shift();
     if (!oldest) return;
     this.bytes -= oldest.bytes;
+    const topic = nameOf(oldest.tenant, oldest.topic);
+    const run = this.topics.get(topic);
+    // It is the oldest of its topic too.
+    run?.shift();
+    if (run?.length === 0) this.topics.delete(topic);
     const key = keyOf(oldest);
     if (key !== undefined && this.newestOfKey.get(key) === oldest) this.newestOfKey.delete(key);
-    this.slots[this.first] = undefined;
-    this.first++;
-    // Moving what is left, once it is the smaller half, costs each event one copy in its life.
-    if (this.first * 2 > this.slots.length) {
-      this.slots = this.slots.slice(this.first);
-      this.first = 0;
-    }
   }
 }
 
+function runOf(event: FramedEvent): EventRun {
+  const run = new EventRun();
+  run.push(event);
+  return run;
+}
+
+/** Neither a tenant nor a topic holds a space. */
+function nameOf(tenant: string, topic: string): string {
+  return `${tenant} ${topic}`;
+}
+
 function keyOf({ tenant, topic, key }: FramedEvent): string | undefined {
-  // Neither a tenant nor a topic holds a space.
-  return key === null ? undefined : `${tenant} ${topic} ${key}`;
+  return key === null ? undefined : `${nameOf(tenant, topic)} ${key}`;
 }

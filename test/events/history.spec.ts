@@ -50,7 +50,7 @@ describe('history', () => {
     expect(answer.status).toBe(201);
     return (answer.json as { events: { id: string }[] }).events.map(({ id }) => id);
   }
-  const waiting = (at = belfry) => at.app.get(Router)['listeners'].size;
+  const waiting = (at = belfry) => at.app.get(Router)['routes'].size;
 
   describe('of pages', () => {
     it('shows id, topic, type, time and data, the key where there is one, and is not cached', async () => {

@@ -1,0 +1,49 @@
+import { Injectable } from '@nestjs/common';
+import { Epochs } from '../log/epochs.js';
+import { LogReader, type ReplayRequest } from '../log/log.reader.js';
+import { FramedEvent } from '../tail/frame.js';
+import { Bundle } from './bundle.js';
+
+/** A page of a replay, ready to be written. */
+export interface FramedPage {
+  readonly bundle: Bundle;
+  /** Everything up to here was looked at. */
+  readonly cursor: number;
+  /** The oldest seq kept, in the page's own snapshot. */
+  readonly floor: number;
+}
+
+/**
+ * Reads pages of replays from Postgres. Clients that come back together ask for the same ones: who asks for a page that
+ * is being read, or waits for its turn, shares it.
+ */
+@Injectable()
+export class ReplayPages {
+  private readonly underWay = new Map<string, Promise<FramedPage>>();
+
+  constructor(
+    private readonly reader: LogReader,
+    private readonly epochs: Epochs,
+  ) {}
+
+  read(request: ReplayRequest): Promise<FramedPage> {
+    const name = nameOf(request);
+    let page = this.underWay.get(name);
+    if (!page) {
+      page = this.fetch(request).finally(() => this.underWay.delete(name));
+      this.underWay.set(name, page);
+    }
+    return page;
+  }
+
+  private async fetch(request: ReplayRequest): Promise<FramedPage> {
+    const { events, cursor, floor } = await this.reader.replay(request);
+    const framed = events.map(event => new FramedEvent(event, this.epochs.current));
+    return { bundle: Bundle.of(framed), cursor, floor };
+  }
+}
+
+/** Two requests with one name have the same answer, while the log says so: what is in a page is never changed. */
+function nameOf({ tenant, filter, after, upTo, collapse, limit }: ReplayRequest): string {
+  return JSON.stringify([tenant, filter.patterns, filter.types, after, upTo, collapse, limit]);
+}
