@@ -1,41 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
-import { until } from '../support/conditions.js';
 import { TestDatabase } from '../support/databases.js';
 import { admin, Instance } from '../support/instance.js';
-
-/** A connection on which a test writes its own bytes. */
-class RawConnection {
-  received = '';
-  closed = false;
-
-  private constructor(private readonly socket: Socket) {
-    socket.setEncoding('utf8');
-    socket.on('data', (text: string) => (this.received += text));
-    socket.on('close', () => (this.closed = true));
-    socket.on('error', () => (this.closed = true));
-  }
-
-  static async open(belfry: Instance): Promise<RawConnection> {
-    const { hostname, port } = new URL(belfry.url);
-    const socket = connect({ host: hostname, port: Number(port) });
-    await once(socket, 'connect');
-    return new RawConnection(socket);
-  }
-
-  write(text: string): void {
-    this.socket.write(text);
-  }
-
-  async receives(pattern: RegExp): Promise<void> {
-    await until(`${String(pattern)} in ${this.received}`, () => pattern.test(this.received));
-  }
-
-  async isClosed(): Promise<void> {
-    await until('the end of the connection', () => this.closed);
-  }
-}
+import { RawConnection } from '../support/raw.connection.js';
 
 describe('on a bare connection', () => {
   let database: TestDatabase;
