@@ -20,7 +20,7 @@ import type { Parameters } from '../stream/stream.request.js';
 import { History } from './history.js';
 import { PUBLISH_SCHEMA } from './events.schema.js';
 import { LinePublisher, type LinesStored } from './line.publisher.js';
-import { parseBody, readBody } from './publish.body.js';
+import { type BodyReader, bodyReader, parseBody } from './publish.body.js';
 import { Publisher } from './publisher.js';
 
 /** `<epoch>.<seq>` of each event, and whether it was stored before under the same key. */
@@ -36,12 +36,16 @@ const KEY = new RegExp(`^[\\x20-\\x7e]{1,${NAME_LENGTH}}$`);
 @ApiBearerAuth()
 @Controller('v1/events')
 export class EventsController {
+  private readonly readBody: BodyReader;
+
   constructor(
     private readonly publisher: Publisher,
     private readonly linePublisher: LinePublisher,
     private readonly history: History,
-    @Inject(CONFIG) private readonly config: Config,
-  ) {}
+    @Inject(CONFIG) config: Config,
+  ) {
+    this.readBody = bodyReader(config.maxBodyBytes);
+  }
 
   @Post()
   @HttpCode(201)
@@ -68,7 +72,7 @@ export class EventsController {
       throw new Problem('idempotency-key-invalid');
     switch (request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase()) {
       case 'application/json': {
-        const body = await readBody(request, response, this.config.maxBodyBytes);
+        const body = await this.readBody(request, response);
         return {
           events: await this.publisher.publishRequest(caller.tenant, parseBody(body), idempotencyKey),
         };

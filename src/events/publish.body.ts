@@ -1,6 +1,5 @@
 import express, { type Request, type Response } from 'express';
 import { isUtf8 } from 'node:buffer';
-import { promisify } from 'node:util';
 import { Problem } from '../errors/problem.js';
 import type { NewEvent } from '../log/event.js';
 import { parseEvent } from './event.parser.js';
@@ -9,24 +8,23 @@ import { rawMembers } from './raw.json.js';
 /** Events in one JSON request. */
 const MAX_EVENTS = 1_000;
 
-/**
- * Reads a whole body, inflated if need be.
- *
- * @throws Problem when it is too large, breaks off or cannot be inflated
- */
-export async function readBody(request: Request, response: Response, maxBytes: number): Promise<Buffer> {
+/** Reads a whole body, inflated if need be; rejects with a Problem when it is too large, breaks off or cannot be. */
+export type BodyReader = (request: Request, response: Response) => Promise<Buffer>;
+
+export function bodyReader(maxBytes: number): BodyReader {
   const read = express.raw({ type: () => true, limit: maxBytes });
-  try {
-    await promisify(read)(request, response);
-  } catch (error) {
-    throw toProblem(error);
-  }
-  const body: unknown = request.body;
-  return Buffer.isBuffer(body) ? body : Buffer.alloc(0);
+  return (request, response) =>
+    new Promise((resolve, reject) => {
+      read(request, response, (error?: unknown) => {
+        const body: unknown = request.body;
+        if (error) reject(toProblem(error));
+        else resolve(Buffer.isBuffer(body) ? body : Buffer.alloc(0));
+      });
+    });
 }
 
 /** An error of body-parser has the status that is to be answered; Nest knows it only from a middleware. */
-function toProblem(error: unknown): unknown {
+function toProblem(error: unknown): Error {
   switch (error instanceof Error && 'status' in error ? error.status : undefined) {
     case 413:
       return new Problem('body-too-large', undefined, { cause: error });
@@ -41,7 +39,7 @@ function toProblem(error: unknown): unknown {
         cause: error,
       });
     default:
-      return error;
+      return error instanceof Error ? error : new Error('the body could not be read', { cause: error });
   }
 }
 

@@ -25,10 +25,8 @@ export function requestLog(
       response.setHeader('X-Request-Id', id);
       return id;
     },
-    // The request would be serialised twice per request otherwise, for child loggers that nobody writes to.
-    quietReqLogger: true,
+    // Otherwise the line goes through a child logger, made for each request.
     quietResLogger: true,
-    customAttributeKeys: { reqId: 'requestId' },
     wrapSerializers: false,
     serializers: { req: describeRequest, res: describeResponse },
     customLogLevel: (request, response, error) => {
@@ -39,9 +37,14 @@ export function requestLog(
     customSuccessMessage: (request, response) =>
       isStream(request) ? 'stream closed' : response.writableEnded ? 'request completed' : 'request aborted',
     customErrorMessage: () => 'request failed',
-    customSuccessObject: (request, _response, value: object) => ({ ...value, req: request }),
+    customSuccessObject: (request, _response, value: object) => ({
+      requestId: request.id,
+      ...value,
+      req: request,
+    }),
     // Its cause was logged where the error was answered, under the same request id.
     customErrorObject: (request, response, _error, value: { responseTime?: number }) => ({
+      requestId: request.id,
       req: request,
       res: response,
       responseTime: value.responseTime,
@@ -49,7 +52,7 @@ export function requestLog(
   });
   return (request, response, next) => {
     log(request, response);
-    if (isStream(request)) request.log.info({ req: request }, 'stream requested');
+    if (isStream(request)) log.logger.info({ requestId: request.id, req: request }, 'stream requested');
     next();
   };
 }

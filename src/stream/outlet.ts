@@ -3,22 +3,37 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Chunk } from './chunk.js';
 
+const OUTLET = Symbol('outlet');
+
 /**
- * The socket as the subscriber sees it. Chunks go down the Observable; the only thing that ever comes back is
- * whether there is room.
+ * The way to the client. Chunks come down the Observable; the only thing that ever goes back is whether there is room.
  */
 export class Outlet {
-  constructor(private readonly response: ServerResponse) {}
+  private direct: Socket | undefined;
+
+  private constructor(private readonly response: ServerResponse & { [OUTLET]?: Outlet }) {}
+
+  /** The one outlet of a response. */
+  static of(response: ServerResponse & { [OUTLET]?: Outlet }): Outlet {
+    return (response[OUTLET] ??= new Outlet(response));
+  }
+
+  /** Writes to a response whose headers were sent. */
+  write(chunk: Chunk): void {
+    const { socket } = this;
+    if (socket) socket.write(chunk.encoded);
+    else this.response.write(chunk.body);
+  }
 
   /** True from a write that filled the buffer until the client has taken it all. */
   get full(): boolean {
-    return this.sink.writableNeedDrain;
+    return (this.socket ?? this.response).writableNeedDrain;
   }
 
   /** Resolves when there is room again. Never, when the client does not come back: nothing waits for it then. */
   drained(): Promise<void> {
     return new Promise(resolve => {
-      this.sink.once('drain', resolve);
+      (this.socket ?? this.response).once('drain', resolve);
     });
   }
 
@@ -35,32 +50,21 @@ export class Outlet {
     this.response.destroy();
   }
 
-  private get sink(): Socket | ServerResponse {
-    return socketOf(this.response) ?? this.response;
+  /**
+   * The socket, where chunks may be written to it, past what Node would do to each of them: not for HTTP/1.0, which has
+   * none, nor for HEAD, which has no body, nor behind another answer that the client asked for before on the same
+   * connection.
+   */
+  private get socket(): Socket | undefined {
+    return (this.direct ??= directSocketOf(this.response));
   }
 }
 
-/**
- * Writes to a response whose headers were sent; on the shortest way, past what Node would do to each chunk of each
- * response.
- */
-export function writeChunk(response: ServerResponse, chunk: Chunk): void {
-  const socket = socketOf(response);
-  if (socket) socket.write(chunk.encoded);
-  else response.write(chunk.body);
-}
-
-/**
- * The socket, when chunks may be written to it directly: not for HTTP/1.0, which has none, nor for HEAD, which has no
- * body, nor behind another response that the client has asked for before on the same connection.
- */
-function socketOf(response: ServerResponse): Socket | undefined {
-  const { socket, chunkedEncoding, req } = response;
-  return socket && chunkedEncoding && req.method !== 'HEAD' ? socket : undefined;
+function directSocketOf({ headersSent, socket, chunkedEncoding, req }: ServerResponse): Socket | undefined {
+  return headersSent && socket && chunkedEncoding && req.method !== 'HEAD' ? socket : undefined;
 }
 
 /** The outlet of the request's own response. */
-export const RequestOutlet = createParamDecorator(
-  (_data: unknown, context: ExecutionContext) =>
-    new Outlet(context.switchToHttp().getResponse<ServerResponse>()),
+export const RequestOutlet = createParamDecorator((_data: unknown, context: ExecutionContext) =>
+  Outlet.of(context.switchToHttp().getResponse<ServerResponse>()),
 );

@@ -8,7 +8,7 @@ import {
 import type { ServerResponse } from 'node:http';
 import { Observable } from 'rxjs';
 import type { Chunk } from './chunk.js';
-import { writeChunk } from './outlet.js';
+import { Outlet } from './outlet.js';
 
 /** A blank comment: the one message to which Nest adds no id of its own. */
 const OPENING: Pick<MessageEvent, 'comment'> = { comment: '' };
@@ -22,12 +22,13 @@ const OPENING: Pick<MessageEvent, 'comment'> = { comment: '' };
 export class SseInterceptor implements NestInterceptor<Chunk, Pick<MessageEvent, 'comment'>> {
   intercept(context: ExecutionContext, next: CallHandler<Chunk>): Observable<Pick<MessageEvent, 'comment'>> {
     const response = context.switchToHttp().getResponse<ServerResponse>();
+    const outlet = Outlet.of(response);
     return new Observable(observer =>
       next.handle().subscribe({
         next: chunk => {
           // Nest sends the headers, synchronously, when it sees the first message.
           if (!response.headersSent) observer.next(OPENING);
-          writeChunk(response, chunk);
+          outlet.write(chunk);
         },
         error: (error: unknown) => {
           observer.error(error);

@@ -53,7 +53,10 @@ export class Subscriber implements Listener {
   /** Where the client is, while it is not live; then it is where the tail is. */
   private readonly replay: Replay;
   private replayed = 0;
-  private wroteAt = performance.now();
+  /** Whether anything was written since the last tick; a clock for each write would cost more than the rest of it. */
+  private wrote = true;
+  /** The tick that found it out. */
+  private wroteAt = 0;
   private fullSince: number | undefined;
 
   constructor(
@@ -95,7 +98,12 @@ export class Subscriber implements Listener {
       return;
     }
     this.fullSince = undefined;
-    if (now - this.wroteAt >= heartbeatMs) this.beat();
+    if (this.wrote) {
+      this.wrote = false;
+      this.wroteAt = now;
+    } else if (now - this.wroteAt >= heartbeatMs) {
+      this.beat();
+    }
   }
 
   /** Says why, and closes; by default the client is to come back soon, but not all clients at once. */
@@ -224,7 +232,7 @@ export class Subscriber implements Listener {
   }
 
   private write(frames: string | Chunk): void {
-    this.wroteAt = performance.now();
+    this.wrote = true;
     this.observer?.next(typeof frames === 'string' ? Chunk.of(frames) : frames);
   }
 
