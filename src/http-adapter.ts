@@ -1,4 +1,4 @@
-import type { NestApplicationOptions } from '@nestjs/common';
+import { type NestApplicationOptions, SSE_ABORT_CONTROLLER } from '@nestjs/common';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import type { Application } from 'express';
 import { createServer, IncomingMessage, ServerResponse } from 'node:http';
@@ -8,6 +8,13 @@ interface Prototypes {
   request: object;
   response: object;
 }
+
+/**
+ * What Nest would make for each stream and abort when it lets go of it, for handlers with `@SseSignal()`: there are none,
+ * and the reason of each abort comes with a stack that holds on to the stream's state.
+ */
+const ABORTED = new AbortController();
+ABORTED.abort();
 
 /**
  * Express gives every request and response the prototypes of its application, one by one. To the engine each is then an
@@ -22,6 +29,7 @@ export class HttpAdapter extends ExpressAdapter {
     class Response extends ServerResponse {}
     Object.setPrototypeOf(Request.prototype, app.request);
     Object.setPrototypeOf(Response.prototype, app.response);
+    Object.assign(Request.prototype, { [SSE_ABORT_CONTROLLER]: ABORTED });
     app.request = Request.prototype;
     app.response = Response.prototype;
     this.setHttpServer(createServer({ IncomingMessage: Request, ServerResponse: Response }, app));

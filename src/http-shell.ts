@@ -10,6 +10,7 @@ import { Problem } from './errors/problem.js';
 import { answerClientError } from './operations/client.error.js';
 import { KeepAlive } from './operations/keep.alive.js';
 import { requestLog } from './operations/request-log.js';
+import { isStream } from './operations/routes.js';
 
 const BODY_BYTES = 1024 * 1024;
 
@@ -52,9 +53,12 @@ export function dressHttp(app: NestExpressApplication, config: Config, logger: L
   server.keepAliveTimeout = 65_000;
 }
 
-/** TLS ends in front of this service, so whether browsers must use it is said there and not here. */
-function securityHeaders() {
-  return helmet({
+/**
+ * TLS ends in front of this service, so whether browsers must use it is said there and not here. A stream is no
+ * document, and its headers stay in memory as long as it is open: it gets those that are about data.
+ */
+function securityHeaders(): (request: IncomingMessage, response: ServerResponse, next: () => void) => void {
+  const all = helmet({
     contentSecurityPolicy: {
       useDefaults: false,
       directives: {
@@ -71,6 +75,15 @@ function securityHeaders() {
     },
     strictTransportSecurity: false,
   });
+  return (request, response, next) => {
+    if (!isStream(request)) {
+      all(request, response, next);
+      return;
+    }
+    response.setHeader('X-Content-Type-Options', 'nosniff');
+    response.setHeader('Cross-Origin-Resource-Policy', 'same-origin');
+    next();
+  };
 }
 
 /** Publishes are read by their own controller, after its guards and with limits of its own. */

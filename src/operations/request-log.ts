@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { randomUUID } from 'node:crypto';
 import { unescape } from 'node:querystring';
-import type { Logger } from 'pino';
-import { pinoHttp } from 'pino-http';
+import type { Level, Logger } from 'pino';
+import { isHealth, isStream, urlOf } from './routes.js';
 
 type Next = () => void;
 
@@ -12,66 +12,55 @@ const SECRET_PARAMETERS = new Set(['ticket', 'token', 'access_token']);
 
 /**
  * Gives each request an id, tells the client, and logs the request when it is over; a stream when it is opened, too,
- * because it may not be over for an hour. Headers are not logged at all, so no credential in them can be.
+ * because it may not be over for an hour. Headers are not logged at all, so no credential in them can be. What is kept
+ * until then is kept for each open stream, and is little.
  */
 export function requestLog(
   logger: Logger,
-): (request: IncomingMessage, response: ServerResponse, next: Next) => void {
-  const log = pinoHttp({
-    logger,
-    genReqId: (request, response) => {
-      const given = request.headers['x-request-id'];
-      const id = typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
-      response.setHeader('X-Request-Id', id);
-      return id;
-    },
-    // Otherwise the line goes through a child logger, made for each request.
-    quietResLogger: true,
-    wrapSerializers: false,
-    serializers: { req: describeRequest, res: describeResponse },
-    customLogLevel: (request, response, error) => {
-      if (isHealth(request)) return 'debug';
-      if (error !== undefined) return 'warn';
-      return response.statusCode >= 500 ? 'error' : 'info';
-    },
-    customSuccessMessage: (request, response) =>
-      isStream(request) ? 'stream closed' : response.writableEnded ? 'request completed' : 'request aborted',
-    customErrorMessage: () => 'request failed',
-    customSuccessObject: (request, _response, value: object) => ({
-      requestId: request.id,
-      ...value,
-      req: request,
-    }),
-    // Its cause was logged where the error was answered, under the same request id.
-    customErrorObject: (request, response, _error, value: { responseTime?: number }) => ({
-      requestId: request.id,
-      req: request,
-      res: response,
-      responseTime: value.responseTime,
-    }),
-  });
+): (request: IncomingMessage & { id?: unknown }, response: ServerResponse, next: Next) => void {
   return (request, response, next) => {
-    log(request, response);
-    if (isStream(request)) log.logger.info({ requestId: request.id, req: request }, 'stream requested');
+    const began = performance.now();
+    const requestId = requestIdOf(request);
+    request.id = requestId;
+    response.setHeader('X-Request-Id', requestId);
+    const { remoteAddress } = request.socket;
+    if (isStream(request)) {
+      logger.info({ requestId, req: describe(request, remoteAddress) }, 'stream requested');
+    }
+    response.once('close', () => {
+      const level = levelOf(request, response);
+      if (!logger.isLevelEnabled(level)) return;
+      const line = {
+        requestId,
+        req: describe(request, remoteAddress),
+        res: { statusCode: response.headersSent ? response.statusCode : null },
+        responseTime: Math.round(performance.now() - began),
+      };
+      logger[level](line, messageOf(request, response));
+    });
     next();
   };
 }
 
-function describeRequest(request: IncomingMessage): object {
-  return {
-    method: request.method,
-    url: withoutSecrets(urlOf(request)),
-    remoteAddress: request.socket.remoteAddress,
-  };
+function requestIdOf({ headers }: IncomingMessage): string {
+  const given = headers['x-request-id'];
+  return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
 }
 
-function describeResponse(response: ServerResponse): object {
-  return { statusCode: response.headersSent ? response.statusCode : null };
+/** Why a request failed was logged where the error was answered, under the same request id. */
+function levelOf(request: IncomingMessage, { statusCode }: ServerResponse): Level {
+  if (isHealth(request)) return 'debug';
+  return statusCode >= 500 ? 'error' : 'info';
 }
 
-/** Express rewrites `url` while it looks for a route, and keeps what was asked for here. */
-function urlOf(request: IncomingMessage & { originalUrl?: string }): string {
-  return request.originalUrl ?? request.url ?? '';
+function messageOf(request: IncomingMessage, { statusCode, writableFinished }: ServerResponse): string {
+  if (statusCode >= 500) return 'request failed';
+  if (isStream(request)) return 'stream closed';
+  return writableFinished ? 'request completed' : 'request aborted';
+}
+
+function describe(request: IncomingMessage, remoteAddress: string | undefined): object {
+  return { method: request.method, url: withoutSecrets(urlOf(request)), remoteAddress };
 }
 
 /** A ticket is a credential that has to travel in the URL, also when its name is written with percent signs. */
@@ -84,12 +73,4 @@ function withoutSecrets(url: string): string {
     return SECRET_PARAMETERS.has(unescape(name).toLowerCase()) ? `${name}=[redacted]` : parameter;
   });
   return url.slice(0, start) + shown.join('&');
-}
-
-function isHealth(request: IncomingMessage): boolean {
-  return urlOf(request).startsWith('/health/');
-}
-
-function isStream(request: IncomingMessage): boolean {
-  return /^\/v1\/(?:jobs\/[^/?]+\/)?stream(?:\?|$)/.test(urlOf(request));
 }

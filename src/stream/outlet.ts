@@ -1,21 +1,24 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Readable } from 'node:stream';
 import type { Chunk } from './chunk.js';
-
-const OUTLET = Symbol('outlet');
 
 /**
  * The way to the client. Chunks come down the Observable; the only thing that ever goes back is whether there is room.
  */
 export class Outlet {
   private direct: Socket | undefined;
+  private piped: Readable | undefined;
 
-  private constructor(private readonly response: ServerResponse & { [OUTLET]?: Outlet }) {}
+  /** To be made before Nest pipes anything into the response. */
+  constructor(private readonly response: ServerResponse) {
+    response.once('pipe', source => (this.piped = source));
+  }
 
-  /** The one outlet of a response. */
-  static of(response: ServerResponse & { [OUTLET]?: Outlet }): Outlet {
-    return (response[OUTLET] ??= new Outlet(response));
+  /** False for HEAD. */
+  get hasBody(): boolean {
+    return this.response.req.method !== 'HEAD';
   }
 
   /** Writes to a response whose headers were sent. */
@@ -23,6 +26,19 @@ export class Outlet {
     const { socket } = this;
     if (socket) socket.write(chunk.encoded);
     else this.response.write(chunk.body);
+  }
+
+  /** Lets all that is written until this turn of the event loop has nothing left to do go out as one. */
+  gather(): void {
+    const { socket } = this.response;
+    socket?.cork();
+    process.nextTick(() => socket?.uncork());
+  }
+
+  /** Lets go of whatever was piped into the response: from now on it is written to and ended here alone. */
+  takeOver(): void {
+    this.piped?.unpipe(this.response);
+    this.piped = undefined;
   }
 
   /** True from a write that filled the buffer until the client has taken it all. */
@@ -40,9 +56,33 @@ export class Outlet {
   /** Resolves when all was handed to the kernel and the response is over, or the client is gone. */
   finished(): Promise<void> {
     return new Promise(resolve => {
-      if (this.response.closed) resolve();
-      else this.response.once('close', resolve);
+      this.onGone(resolve);
     });
+  }
+
+  /**
+   * Calls back once, when the response is over or the connection is gone: a response that still waits behind others
+   * does not hear of that itself.
+   */
+  onGone(callback: () => void): void {
+    const { response } = this;
+    const { socket } = response.req;
+    if (response.closed || socket.destroyed) {
+      callback();
+      return;
+    }
+    const gone = (): void => {
+      response.removeListener('close', gone);
+      socket.removeListener('close', gone);
+      callback();
+    };
+    response.once('close', gone);
+    socket.once('close', gone);
+  }
+
+  /** Ends the response in order. */
+  end(): void {
+    this.response.end();
   }
 
   /** Cuts the client off. */
@@ -52,7 +92,7 @@ export class Outlet {
 
   /**
    * The socket, where chunks may be written to it, past what Node would do to each of them: not for HTTP/1.0, which has
-   * none, nor for HEAD, which has no body, nor behind another answer that the client asked for before on the same
+   * none, nor behind another answer that the client asked for before on the same
    * connection.
    */
   private get socket(): Socket | undefined {
@@ -60,11 +100,12 @@ export class Outlet {
   }
 }
 
-function directSocketOf({ headersSent, socket, chunkedEncoding, req }: ServerResponse): Socket | undefined {
-  return headersSent && socket && chunkedEncoding && req.method !== 'HEAD' ? socket : undefined;
+function directSocketOf({ headersSent, socket, chunkedEncoding }: ServerResponse): Socket | undefined {
+  return headersSent && socket && chunkedEncoding ? socket : undefined;
 }
 
 /** The outlet of the request's own response. */
-export const RequestOutlet = createParamDecorator((_data: unknown, context: ExecutionContext) =>
-  Outlet.of(context.switchToHttp().getResponse<ServerResponse>()),
+export const RequestOutlet = createParamDecorator(
+  (_data: unknown, context: ExecutionContext) =>
+    new Outlet(context.switchToHttp().getResponse<ServerResponse>()),
 );

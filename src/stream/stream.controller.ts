@@ -4,9 +4,9 @@ import {
   Headers,
   HttpCode,
   Query,
+  type MessageEvent,
   RequestMethod,
   Sse,
-  UseInterceptors,
 } from '@nestjs/common';
 import {
   ApiBearerAuth,
@@ -22,9 +22,8 @@ import type { Observable } from 'rxjs';
 import { CurrentCaller } from '../access/access.decorators.js';
 import type { Caller } from '../access/caller.js';
 import { Problem } from '../errors/problem.js';
-import type { Chunk } from './chunk.js';
 import { type Outlet, RequestOutlet } from './outlet.js';
-import { SseInterceptor } from './sse.interceptor.js';
+import { sseResponse } from './sse.response.js';
 import { type Parameters, parseSubscription } from './stream.request.js';
 import { Subscriptions } from './subscriptions.js';
 
@@ -34,7 +33,6 @@ const EVENT_STREAM = { description: 'An event stream that stays open.', schema: 
 @ApiTags('stream')
 @ApiBearerAuth()
 @Controller('v1/stream')
-@UseInterceptors(SseInterceptor)
 export class StreamController {
   constructor(private readonly subscriptions: Subscriptions) {}
 
@@ -67,8 +65,8 @@ export class StreamController {
     @Headers() headers: IncomingHttpHeaders,
     @CurrentCaller() caller: Caller,
     @RequestOutlet() outlet: Outlet,
-  ): Observable<Chunk> {
-    return this.subscriptions.subscribe(parseSubscription(query, headers, caller), outlet);
+  ): Observable<Partial<MessageEvent>> {
+    return this.open(query, headers, caller, outlet);
   }
 
   @Sse('', { method: RequestMethod.POST })
@@ -94,11 +92,18 @@ export class StreamController {
     @Headers() headers: IncomingHttpHeaders,
     @CurrentCaller() caller: Caller,
     @RequestOutlet() outlet: Outlet,
-  ): Observable<Chunk> {
-    return this.subscriptions.subscribe(
-      parseSubscription(toParameters(body, headers), headers, caller),
-      outlet,
-    );
+  ): Observable<Partial<MessageEvent>> {
+    return this.open(toParameters(body, headers), headers, caller, outlet);
+  }
+
+  private open(
+    parameters: Parameters,
+    headers: IncomingHttpHeaders,
+    caller: Caller,
+    outlet: Outlet,
+  ): Observable<Partial<MessageEvent>> {
+    const subscription = parseSubscription(parameters, headers, caller);
+    return sseResponse(outlet, this.subscriptions.subscribe(subscription, outlet));
   }
 }
 

@@ -86,6 +86,35 @@ describe('a stream on the wire', () => {
     expect(first).toContain('"type":"both"');
     expect(second).toMatch(/event: ready[^]*event: both/);
   });
+
+  it('that waits behind another answer is over when the connection is', async () => {
+    const connection = await RawConnection.open(belfry);
+    const { cursor } = (await belfry.request('GET', '/v1/events?topic=wire:5', { token })).json as {
+      cursor: string;
+    };
+    const open = belfry.app.get(Subscriptions)['open'];
+    await until('no other stream', () => open.size === 0);
+    connection.write(
+      requestOf('GET', `/v1/events?topic=wire:5&wait=30s&after=${cursor}`) +
+        requestOf('GET', '/v1/stream?topic=wire:5'),
+    );
+    await until('both at work', () => open.size === 1);
+    connection.cut();
+    await until('nobody', () => open.size === 0);
+  });
+
+  it('leaves its connection for the next request when it ends', async () => {
+    const limited = await Instance.start(database.url, { MAX_CONNECTIONS: '1' });
+    const held = await (await limited.stream('?topic=wire:6')).isReady();
+    const next = await RawConnection.open(limited);
+    next.write(requestOf('GET', '/v1/stream?topic=wire:6'));
+    await next.receives(/retry: \d+\n\n\r\n0\r\n\r\n/);
+    next.write(requestOf('GET', '/health/live'));
+    await next.receives(/\{"status":"ok"\}/);
+    next.cut();
+    held.cut();
+    await limited.stop();
+  });
 });
 
 function splitOnce(text: string, separator: string): [string, string] {

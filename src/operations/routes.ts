@@ -1,0 +1,14 @@
+import type { IncomingMessage } from 'node:http';
+
+/** Express rewrites `url` while it looks for a route, and keeps what was asked for here. */
+export function urlOf(request: IncomingMessage & { originalUrl?: string }): string {
+  return request.originalUrl ?? request.url ?? '';
+}
+
+export function isHealth(request: IncomingMessage): boolean {
+  return urlOf(request).startsWith('/health/');
+}
+
+export function isStream(request: IncomingMessage): boolean {
+  return /^\/v1\/(?:jobs\/[^/?]+\/)?stream(?:\?|$)/.test(urlOf(request));
+}
