@@ -10,11 +10,10 @@ interface Prototypes {
 }
 
 /**
- * What Nest would make for each stream and abort when it lets go of it, for handlers with `@SseSignal()`: there are none,
- * and the reason of each abort comes with a stack that holds on to the stream's state.
+ * Nest makes one for each stream, for handlers with `@SseSignal()`, and aborts it when it lets go of the stream. There is
+ * no such handler here, and the reason of each abort would come with a stack that holds on to the stream's state.
  */
-const ABORTED = new AbortController();
-ABORTED.abort();
+const NEVER_ABORTED = Object.assign(new AbortController(), { abort: () => undefined });
 
 /**
  * Express gives every request and response the prototypes of its application, one by one. To the engine each is then an
@@ -29,7 +28,7 @@ export class HttpAdapter extends ExpressAdapter {
     class Response extends ServerResponse {}
     Object.setPrototypeOf(Request.prototype, app.request);
     Object.setPrototypeOf(Response.prototype, app.response);
-    Object.assign(Request.prototype, { [SSE_ABORT_CONTROLLER]: ABORTED });
+    Object.assign(Request.prototype, { [SSE_ABORT_CONTROLLER]: NEVER_ABORTED });
     app.request = Request.prototype;
     app.response = Response.prototype;
     this.setHttpServer(createServer({ IncomingMessage: Request, ServerResponse: Response }, app));

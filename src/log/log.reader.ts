@@ -51,7 +51,7 @@ const replay = (candidate: string) => `
         where newer.tenant = $1 and newer.topic = page.topic and newer.key = page.key
           and newer.seq > page.seq and newer.seq > $3 and newer.seq <= $8
           and ($6::text[] is null or newer.type = any($6))))
-  ), bound as (
+  ), bound as materialized (
     select belfry.log_floor() as floor,
       case when (select count(*) from page) = $5
           or (select count(*) from page) < (select count(*) from candidate)

@@ -1,0 +1,48 @@
+import type { Published } from '../generator/protocol.js';
+import { figures, goal, type Scenario } from '../scenario.js';
+
+const CONNECTIONS = 100;
+const PER_SECOND = 50;
+const WARM_UP_MS = 1_000;
+
+/** How long an event is on its way when there is little to do. */
+export const latency: Scenario = {
+  name: 'latency',
+  title: `From just before the publish is written to a subscriber's socket, at ${PER_SECOND} events per second`,
+  async run(lab) {
+    const count = lab.connections(CONNECTIONS);
+    const ms = lab.duration(3_000, 15_000);
+    const rounds = await lab.rounds(lab.contenders(), async (contender, stage): Promise<Published> => {
+      const { streams, publish } = await stage.start(contender);
+      const generator = await stage.generator();
+      await generator.connect({ streams, count });
+      await generator.pace({ publish, perSecond: PER_SECOND, ms: WARM_UP_MS });
+      return generator.pace({ publish, perSecond: PER_SECOND, ms });
+    });
+
+    const p50 = ({ toClient }: Published) => toClient.p50;
+    const p99 = ({ toClient }: Published) => toClient.p99;
+    const rows = rounds.names.map(who => ({
+      who,
+      figures: figures({
+        'to a client, p50': rounds.figure(who, 'ms', p50),
+        'to a client, p90': rounds.figure(who, 'ms', ({ toClient }) => toClient.p90),
+        'to a client, p99': rounds.figure(who, 'ms', p99),
+        'to a client, longest': rounds.figure(who, 'ms', ({ toClient }) => toClient.max),
+        "to the publisher's answer, p50": rounds.figure(who, 'ms', ({ toAnswer }) => toAnswer.p50),
+        "to the publisher's answer, p99": rounds.figure(who, 'ms', ({ toAnswer }) => toAnswer.p99),
+      }),
+    }));
+    const present = rounds.names.includes('belfry');
+    return {
+      rows,
+      goals: present
+        ? [
+            ...goal('publish to socket, p50', rounds.figure('belfry', 'ms', p50), { atMost: 4 }),
+            ...goal('publish to socket, p99', rounds.figure('belfry', 'ms', p99), { atMost: 15 }),
+          ]
+        : [],
+      notes: [`${count} subscribers. Publisher and clients are one process and have one clock.`],
+    };
+  },
+};
