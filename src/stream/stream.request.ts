@@ -111,12 +111,15 @@ function parseLastEventId(parameters: Parameters, headers: IncomingHttpHeaders):
 
 /** All values of a parameter; a JSON body may also use the plural for a list. */
 function list(parameters: Parameters, name: string): string[] {
-  const values = [parameters[name], parameters[`${name}s`]]
-    .flat()
-    .filter(value => value !== undefined && value !== null);
-  return values.map(value => {
-    if (typeof value === 'number') return String(value);
-    if (typeof value === 'string') return value;
-    throw new Problem('query-invalid', `Give "${name}" as text.`);
-  });
+  const texts: string[] = [];
+  for (const given of [parameters[name], parameters[`${name}s`]]) {
+    for (const value of Array.isArray(given) ? (given as unknown[]) : [given]) {
+      if (typeof value === 'string') texts.push(value);
+      else if (typeof value === 'number') texts.push(String(value));
+      else if (value !== undefined && value !== null) {
+        throw new Problem('query-invalid', `Give "${name}" as text.`);
+      }
+    }
+  }
+  return texts;
 }
