@@ -16,7 +16,7 @@ export const fanout: Scenario = {
   title: 'Broadcast to all subscribers; the next event or burst is published when all have the last one',
   async run(lab) {
     const count = lab.connections(CONNECTIONS);
-    const ms = lab.duration(1_200, 6_000);
+    const ms = lab.duration(1_000, 6_000);
     const rounds = await lab.rounds(lab.contenders(), async (contender, stage): Promise<Turn> => {
       const target = await stage.start(contender);
       const generator = await stage.generator();

@@ -23,7 +23,7 @@ export const idle: Scenario = {
   async run(lab) {
     const count = lab.connections(CONNECTIONS);
     // The longer one sees a heartbeat of every connection.
-    const ms = lab.duration(2_000, 20_000);
+    const ms = lab.duration(1_000, 20_000);
     const rounds = await lab.rounds(lab.contenders(), async (contender, stage): Promise<Turn> => {
       const target = await stage.start(contender);
       const generator = await stage.generator();

@@ -11,7 +11,7 @@ export const latency: Scenario = {
   title: `From just before the publish is written to a subscriber's socket, at ${PER_SECOND} events per second`,
   async run(lab) {
     const count = lab.connections(CONNECTIONS);
-    const ms = lab.duration(3_000, 15_000);
+    const ms = lab.duration(2_000, 15_000);
     const rounds = await lab.rounds(lab.contenders(), async (contender, stage): Promise<Published> => {
       const { streams, publish } = await stage.start(contender);
       const generator = await stage.generator();

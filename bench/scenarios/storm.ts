@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Belfry } from '../belfry.js';
 import type { Connected } from '../generator/protocol.js';
 import { payload } from '../generator/payload.js';
-import type { Lab } from '../lab.js';
+import type { Contender } from '../contender.js';
 import { figures, goal, type Scenario } from '../scenario.js';
 import type { Stage } from '../stage.js';
 import { LOGGED, StatementLog } from '../statement.log.js';
@@ -37,9 +37,12 @@ export const storm: Scenario = {
     const count = lab.connections(CONNECTIONS);
     const texts = new Set<string>();
     const rounds = await lab.rounds(
-      lab.contenders('belfry', 'plain'),
-      async ({ name }, stage): Promise<Turn> => {
-        const turn = name === 'belfry' ? await belfryTurn(stage, count) : await plainTurn(lab, stage, count);
+      lab.contenders('belfry', 'plain', 'nest-sse'),
+      async (contender, stage): Promise<Turn> => {
+        const turn =
+          contender.name === 'belfry'
+            ? await belfryTurn(stage, count)
+            : await acceptingTurn(contender, stage, count);
         turn.statements?.texts.forEach(text => texts.add(text));
         return turn;
       },
@@ -83,7 +86,7 @@ export const storm: Scenario = {
         : [],
       notes: [
         `${count} clients, each with its own token, which the service has seen before. plain answers with headers and one`,
-        'frame. Not more than 400 attempts wait for an answer at a time, as many as fit the listen backlog.',
+        'frame, nest-sse with headers. Not more than 400 attempts wait for an answer at a time, as many as fit the listen backlog.',
         `Statements are counted in the log of Postgres (log_statement = all), also for ${BACKGROUND_MS / 1000} s before the`,
         'storm, while nobody is connected: that rate times the length of the storm is the background.',
         ...[...texts].map(text => `seen in the storm: ${text}`),
@@ -139,10 +142,9 @@ async function publishMissed(service: Belfry, users: readonly { topic: string }[
   }
 }
 
-async function plainTurn(lab: Lab, stage: Stage, count: number): Promise<Turn> {
-  const [plain] = lab.contenders('plain');
-  if (!plain) throw new Error('plain is not there');
-  const { streams, children } = await stage.start(plain);
+/** A server that has nothing to check and nothing to catch up on. */
+async function acceptingTurn(contender: Contender, stage: Stage, count: number): Promise<Turn> {
+  const { streams, children } = await stage.start(contender);
   const generator = await stage.generator();
   const first = await generator.connect({ streams, count });
   await generator.disconnect();

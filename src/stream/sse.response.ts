@@ -14,7 +14,7 @@ const logger = new Logger('SseResponse');
  * What an `@Sse()` handler returns, so that Nest opens the stream and no more: guards, statuses of errors before the
  * first chunk, headers. Then the response is taken over. What Nest would do to each message of each subscriber
  * (serialise, split, number) was done once for all of them; and what it would keep for each open stream (a transform, a
- * chain of operators, a timer: two thirds of its memory) is let go.
+ * chain of operators, a timer) is let go.
  *
  *     waiting ─ first chunk: Nest sends the headers, its stream is unpiped ─► open ─ last chunk, or client gone ─► over
  */
