@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { whenOver } from './response-over.js';
 
 /**
  * Lets connections end without a cut. Whoever publishes back to back on one connection learns from its next answer
@@ -14,7 +15,7 @@ export class KeepAlive {
   watch(_request: IncomingMessage, response: ServerResponse): void {
     if (this.ending) response.setHeader('Connection', 'close');
     this.open.add(response);
-    response.once('close', () => this.open.delete(response));
+    whenOver(response, () => this.open.delete(response));
   }
 
   /** From now on every answer is the last on its connection. */

@@ -5,18 +5,10 @@ import { pino } from 'pino';
 
 import type { Config } from '../config/config.js';
 
-/** Lines that wait for whoever reads standard output, at most so many bytes; what comes then is lost. */
-const WAITING_BYTES = 16 * 1024 * 1024;
-
 /** One JSON line per entry, to standard output or where a test wants it. */
 export function createLogger(config: Config, destination?: DestinationStream): Logger {
   const options = { level: config.logLevel, serializers: { err: describeError } };
-  return pino(options, destination ?? standardOutput());
-}
-
-/** Lines go out while others are made, many at a time when there are many: a slow reader of the log holds up nobody. */
-function standardOutput(): DestinationStream {
-  return pino.destination({ dest: 1, sync: false, maxLength: WAITING_BYTES });
+  return destination === undefined ? pino(options) : pino(options, destination);
 }
 
 /**

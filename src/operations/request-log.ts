@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { randomUUID } from 'node:crypto';
 import { unescape } from 'node:querystring';
 import type { Level, Logger } from 'pino';
+import { whenOver } from './response-over.js';
 import { isHealth, isStream, urlOf } from './routes.js';
 
 type Next = () => void;
@@ -27,7 +28,7 @@ export function requestLog(
     if (isStream(request)) {
       logger.info({ requestId, req: describe(request, remoteAddress) }, 'stream requested');
     }
-    response.once('close', () => {
+    whenOver(response, () => {
       const level = levelOf(request, response);
       if (!logger.isLevelEnabled(level)) return;
       const line = {

@@ -2,6 +2,7 @@ import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
+import { whenOver } from '../operations/response-over.js';
 import type { Chunk } from './chunk.js';
 
 /**
@@ -60,24 +61,9 @@ export class Outlet {
     });
   }
 
-  /**
-   * Calls back once, when the response is over or the connection is gone: a response that still waits behind others
-   * does not hear of that itself.
-   */
+  /** Calls back once, when the response is over or the client is gone. */
   onGone(callback: () => void): void {
-    const { response } = this;
-    const { socket } = response.req;
-    if (response.closed || socket.destroyed) {
-      callback();
-      return;
-    }
-    const gone = (): void => {
-      response.removeListener('close', gone);
-      socket.removeListener('close', gone);
-      callback();
-    };
-    response.once('close', gone);
-    socket.once('close', gone);
+    whenOver(this.response, callback);
   }
 
   /** Ends the response in order. */

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { KeepAlive } from '../../src/operations/keep.alive.js';
 import { Subscriptions } from '../../src/stream/subscriptions.js';
 import { until } from '../support/conditions.js';
 import { TestDatabase } from '../support/databases.js';
@@ -101,6 +102,20 @@ describe('a stream on the wire', () => {
     await until('both at work', () => open.size === 1);
     connection.cut();
     await until('nobody', () => open.size === 0);
+    // Nothing else holds on to the answers that nobody will ever take.
+    await until('no response that is kept', () => belfry.app.get(KeepAlive)['open'].size === 0);
+  });
+
+  it('and many others on one connection leave one listener there', async () => {
+    const warned = jest.fn();
+    process.on('warning', warned);
+    const connection = await RawConnection.open(belfry);
+    connection.write(requestOf('GET', '/v1/stream?topic=wire:7').repeat(20));
+    await until('all at work', () => belfry.app.get(Subscriptions)['open'].size === 20);
+    connection.cut();
+    await until('nobody', () => belfry.app.get(Subscriptions)['open'].size === 0);
+    process.removeListener('warning', warned);
+    expect(warned).not.toHaveBeenCalled();
   });
 
   it('leaves its connection for the next request when it ends', async () => {

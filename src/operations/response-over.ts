@@ -1,0 +1,34 @@
+import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+
+/** What is to be called when a connection is gone: one listener of it, however many requests are under way. */
+const waiting = new WeakMap<Socket, Set<() => void>>();
+
+/**
+ * Calls back once, when a response is over or its connection is gone. A response that still waits behind others on its
+ * connection is not told of that by Node.
+ */
+export function whenOver(response: ServerResponse, callback: () => void): void {
+  const { socket } = response.req;
+  if (response.closed || socket.destroyed) {
+    callback();
+    return;
+  }
+  const calls = waiting.get(socket) ?? watch(socket);
+  const over = (): void => {
+    response.removeListener('close', over);
+    calls.delete(over);
+    callback();
+  };
+  calls.add(over);
+  response.once('close', over);
+}
+
+function watch(socket: Socket): Set<() => void> {
+  const calls = new Set<() => void>();
+  waiting.set(socket, calls);
+  socket.once('close', () => {
+    for (const call of [...calls]) call();
+  });
+  return calls;
+}
