@@ -28,11 +28,12 @@ export class TokenVerifier {
    * @throws Problem `token-invalid`, `token-expired` or `token-claims`
    */
   async verify(token: string): Promise<Caller> {
-    const known = this.cache.get(token);
-    if (known) return known;
     if (token.length > TOKEN_LENGTH) {
       throw new Problem('token-invalid', `Send a token of at most ${TOKEN_LENGTH} characters.`);
     }
+    const known = this.cache.get(token);
+    if (known) return known;
+
     const claims = CLAIMS.safeParse(await this.payloadOf(token));
     if (!claims.success) throw new Problem('token-claims', explain(claims.error));
 

@@ -52,7 +52,7 @@ export class Epochs implements OnModuleInit {
    * just now, the next waits for its time.
    */
   refresh(): Promise<void> {
-    this.refreshing ??= setTimeout(this.readAt + RELOAD_MS - performance.now()).then(() => {
+    this.refreshing ??= setTimeout(Math.max(0, this.readAt + RELOAD_MS - performance.now())).then(() => {
       this.refreshing = undefined;
       return this.load();
     });

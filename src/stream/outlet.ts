@@ -71,9 +71,9 @@ export class Outlet {
     this.response.end();
   }
 
-  /** Cuts the client off. */
+  /** Cuts the client off, with all it asked for on this connection: a response behind others has no socket to destroy. */
   cut(): void {
-    this.response.destroy();
+    this.response.req.socket.destroy();
   }
 
   /**
