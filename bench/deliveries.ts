@@ -22,9 +22,11 @@ export async function measureDeliveries(
   generator: GeneratorHandle,
   { burst, ms }: { burst: number; ms: number },
 ): Promise<Deliveries> {
-  await generator.publish({ publish, burst, ms: ms / 2 });
+  await generator.order('publish', { publish, burst, ms: ms / 2 });
   const pids = [postgres.pid, generator.pid, ...children.map(({ pid }) => pid)];
-  const { value, cpuSeconds } = await cpuDuring(pids, () => generator.publish({ publish, burst, ms }));
+  const { value, cpuSeconds } = await cpuDuring(pids, () =>
+    generator.order('publish', { publish, burst, ms }),
+  );
   const [postgresSeconds = 0, generatorSeconds = 0, ...servers] = cpuSeconds;
   const serverSeconds = servers.reduce((sum, seconds) => sum + seconds, 0);
   return {

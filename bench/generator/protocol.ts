@@ -85,11 +85,3 @@ export interface Published {
   /** Until the publisher had its answer. */
   readonly toAnswer: Latency;
 }
-
-export interface Call {
-  readonly id: number;
-  readonly order: keyof Orders;
-  readonly argument: unknown;
-}
-
-export type Reply = { readonly id: number } & ({ readonly value: unknown } | { readonly error: string });

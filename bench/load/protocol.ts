@@ -110,11 +110,3 @@ export interface Spread {
   readonly toUser: Latency;
   readonly toAnswer: Latency;
 }
-
-export interface Call {
-  readonly id: number;
-  readonly order: keyof Orders;
-  readonly argument: unknown;
-}
-
-export type Reply = { readonly id: number } & ({ readonly value: unknown } | { readonly error: string });

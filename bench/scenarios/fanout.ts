@@ -20,7 +20,7 @@ export const fanout: Scenario = {
     const rounds = await lab.rounds(lab.contenders(), async (contender, stage): Promise<Turn> => {
       const target = await stage.start(contender);
       const generator = await stage.generator();
-      await generator.connect({ streams: target.streams, count });
+      await generator.order('connect', { streams: target.streams, count });
       return {
         single: await measureDeliveries(stage, target, generator, { burst: 1, ms }),
         burst: await measureDeliveries(stage, target, generator, { burst: BURST, ms }),

@@ -30,7 +30,7 @@ export const growth: Scenario = {
       async ({ instances, count }: Setting, stage): Promise<Deliveries> => {
         const target = await together(stage, instances);
         const generator = await stage.generator();
-        await generator.connect({ streams: target.streams, count });
+        await generator.order('connect', { streams: target.streams, count });
         return measureDeliveries(stage, target, generator, { burst: 1, ms });
       },
     );

@@ -27,11 +27,11 @@ export const idle: Scenario = {
     const rounds = await lab.rounds(lab.contenders(), async (contender, stage): Promise<Turn> => {
       const target = await stage.start(contender);
       const generator = await stage.generator();
-      await generator.connect({ streams: target.streams, count: Math.min(EARLIER, count) });
-      await generator.disconnect();
+      await generator.order('connect', { streams: target.streams, count: Math.min(EARLIER, count) });
+      await generator.order('disconnect');
       await settle(target);
       const before = usageOf(target);
-      await generator.connect({ streams: target.streams, count });
+      await generator.order('connect', { streams: target.streams, count });
       const connected = usageOf(target);
       await delay(ms);
       const later = usageOf(target);

@@ -15,9 +15,9 @@ export const latency: Scenario = {
     const rounds = await lab.rounds(lab.contenders(), async (contender, stage): Promise<Published> => {
       const { streams, publish } = await stage.start(contender);
       const generator = await stage.generator();
-      await generator.connect({ streams, count });
-      await generator.pace({ publish, perSecond: PER_SECOND, ms: WARM_UP_MS });
-      return generator.pace({ publish, perSecond: PER_SECOND, ms });
+      await generator.order('connect', { streams, count });
+      await generator.order('pace', { publish, perSecond: PER_SECOND, ms: WARM_UP_MS });
+      return generator.order('pace', { publish, perSecond: PER_SECOND, ms });
     });
 
     const p50 = ({ toClient }: Published) => toClient.p50;

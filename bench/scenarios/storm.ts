@@ -109,8 +109,8 @@ async function belfryTurn(stage: Stage, count: number): Promise<Turn> {
     );
 
   const [cursor] = await service.publish([{ topic: 'storm:begin', data: '{}' }]);
-  const first = await generator.connect({ streams: await streamsFrom(), count });
-  await generator.disconnect();
+  const first = await generator.order('connect', { streams: await streamsFrom(), count });
+  await generator.order('disconnect');
   await publishMissed(service, users);
   const streams = await streamsFrom(cursor);
 
@@ -118,7 +118,7 @@ async function belfryTurn(stage: Stage, count: number): Promise<Turn> {
   const quiet = await log.during(() => delay(BACKGROUND_MS));
   const missed = { first: 0, stride: MISSED, count: MISSED };
   const { value, texts } = await log.during(() =>
-    cpuDuring([service.child.pid], () => generator.connect({ streams, count, missed })),
+    cpuDuring([service.child.pid], () => generator.order('connect', { streams, count, missed })),
   );
   const again = value.value;
   const background = (quiet.texts.length * again.readyMs) / BACKGROUND_MS;
@@ -146,11 +146,13 @@ async function publishMissed(service: Belfry, users: readonly { topic: string }[
 async function acceptingTurn(contender: Contender, stage: Stage, count: number): Promise<Turn> {
   const { streams, children } = await stage.start(contender);
   const generator = await stage.generator();
-  const first = await generator.connect({ streams, count });
-  await generator.disconnect();
+  const first = await generator.order('connect', { streams, count });
+  await generator.order('disconnect');
   // The server hears of it a little later than the clients; that is not part of the storm.
   await delay(GONE_MS);
   const pids = children.map(({ pid }) => pid);
-  const { value: again, cpuSeconds } = await cpuDuring(pids, () => generator.connect({ streams, count }));
+  const { value: again, cpuSeconds } = await cpuDuring(pids, () =>
+    generator.order('connect', { streams, count }),
+  );
   return { first, again, cpuSeconds: cpuSeconds[0] ?? 0 };
 }
