@@ -5,10 +5,32 @@ import { pino } from 'pino';
 
 import type { Config } from '../config/config.js';
 
+/** What may wait for a reader that is slow or a disk that is full; what comes beyond it is lost. */
+const WAITING_BYTES = 1024 * 1024;
+
 /** One JSON line per entry, to standard output or where a test wants it. */
-export function createLogger(config: Config, destination?: DestinationStream): Logger {
-  const options = { level: config.logLevel, serializers: { err: describeError } };
-  return destination === undefined ? pino(options) : pino(options, destination);
+export function createLogger(
+  config: Config,
+  destination: DestinationStream = destinationOf(process.stdout.fd),
+): Logger {
+  return pino({ level: config.logLevel, serializers: { err: describeError } }, destination);
+}
+
+/**
+ * Each line is written at once, so that the last one before a crash is there. Nobody waits for a line that cannot be
+ * written: it is tried again with the next one, and the service neither stands still nor ends because of its log.
+ */
+export function destinationOf(fd: number): DestinationStream {
+  const destination = pino.destination({
+    fd,
+    sync: true,
+    maxLength: WAITING_BYTES,
+    retryEAGAIN: () => false,
+  });
+  destination.on('error', () => undefined);
+  // Asked for after a fatal line; it would try for ever.
+  destination.flushSync = () => undefined;
+  return destination;
 }
 
 /**

@@ -6,9 +6,9 @@ export function urlOf(request: IncomingMessage & { originalUrl?: string }): stri
 }
 
 export function isHealth(request: IncomingMessage): boolean {
-  return urlOf(request).startsWith('/health/');
+  return /^\/health\//i.test(urlOf(request));
 }
 
 export function isStream(request: IncomingMessage): boolean {
-  return /^\/v1\/(?:jobs\/[^/?]+\/)?stream(?:\?|$)/.test(urlOf(request));
+  return /^\/v1\/(?:jobs\/[^/?]+\/)?stream\/?(?:\?|$)/i.test(urlOf(request));
 }

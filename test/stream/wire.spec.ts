@@ -70,6 +70,15 @@ describe('a stream on the wire', () => {
     expect(rest).toMatch(/^HTTP\/1\.1 200/);
   });
 
+  it.each(['/v1/stream', '/v1/stream/', '/V1/Stream'])('has few headers, also as %s', async path => {
+    const connection = await send('GET', `${path}?topic=wire:3`);
+    await connection.receives(/event: ready/);
+    connection.cut();
+    const [head] = splitOnce(connection.received, '\r\n\r\n');
+    expect(head).toMatch(/x-content-type-options: nosniff/i);
+    expect(head).not.toMatch(/content-security-policy/i);
+  });
+
   it('waits for the answers that were asked for before it on the same connection', async () => {
     const connection = await RawConnection.open(belfry);
     const wait = '/v1/events?topic=wire:4&wait=30s';
