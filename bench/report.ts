@@ -21,7 +21,20 @@ export async function writeReport(folder: URL, report: Report): Promise<URL> {
   await mkdir(folder, { recursive: true });
   const file = new URL('latest.json', folder);
   await writeFile(file, `${JSON.stringify(report, undefined, 2)}\n`);
+  await writeFile(new URL('latest.md', folder), report.scenarios.map(toMarkdown).join('\n'));
   return file;
+}
+
+/** For documents: the same table as Markdown, which Prettier aligns. */
+function toMarkdown({ title, rows }: Report['scenarios'][number]): string {
+  const [head = [], ...lines] = tableOf(rows);
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |\n`;
+  const rule = head.map((_, column) => (column === 0 ? '---' : '--:'));
+  const body = lines.map(([heading = '', ...figures]) => [
+    heading.replace(/^ +/, '&nbsp;&nbsp;'),
+    ...figures,
+  ]);
+  return `## ${title}\n\n${[head, rule, ...body].map(line).join('')}`;
 }
 
 /** For people: a line per contender and figure, as `median (min–max)`. */
@@ -31,14 +44,18 @@ export function formatResult(
   skipped: Readonly<Record<string, string>>,
 ): string {
   const lines = [`\n${title}`];
+  lines.push(...align(tableOf(rows)), ...goals.map(formatGoal), ...notes.map(note => `  ${note}`));
+  for (const [who, why] of Object.entries(skipped)) lines.push(`  skipped  ${who}: ${why}`);
+  return lines.join('\n');
+}
+
+/** A line for each figure, a column for each contender, headings first. */
+function tableOf(rows: Result['rows']): string[][] {
   const headings = [...new Set(rows.flatMap(({ figures }) => Object.keys(figures)))];
-  const table = [
+  return [
     ['', ...rows.map(({ who }) => who)],
     ...headings.map(heading => [heading, ...rows.map(({ figures }) => formatFigure(figures[heading]))]),
   ];
-  lines.push(...align(table), ...goals.map(formatGoal), ...notes.map(note => `  ${note}`));
-  for (const [who, why] of Object.entries(skipped)) lines.push(`  skipped  ${who}: ${why}`);
-  return lines.join('\n');
 }
 
 function goalIsReached({ got, atLeast = -Infinity, atMost = Infinity }: Goal): boolean {
