@@ -29,12 +29,12 @@ export class BuildError extends Error {}
  * Builds `dist` when the sources are not those it was built from. Of several processes that ask at once one builds
  * and the others wait for it. It never builds under a running instance of this clone, whose files it would swap.
  *
- * @param {{ asInstance?: boolean }} [options] asInstance: this process runs the build from now on, so that nobody
- *   replaces it before this process has ended
+ * @param {{ asInstance?: boolean, say?: (line: string) => void }} [options] asInstance: this process runs the build
+ *   from now on, so that nobody replaces it before this process has ended; say: hears that it builds
  * @returns {Promise<void>}
  * @throws {BuildError}
  */
-export async function ensureBuilt({ asInstance = false } = {}) {
+export async function ensureBuilt({ asInstance = false, say = console.log } = {}) {
   if (!existsSync(MODULES))
     throw new BuildError(`There is no node_modules folder in ${ROOT}: run npm ci first.`);
   if (!isCacheWritable()) return useAsItIs();
@@ -45,7 +45,7 @@ export async function ensureBuilt({ asInstance = false } = {}) {
   }
   // Registered under the same lock as the decision: no build can begin between the two.
   try {
-    if (!isCurrent()) await replaceBuild(lock);
+    if (!isCurrent()) await replaceBuild(lock, say);
     if (asInstance) registerInstance();
   } finally {
     lock.release();
@@ -81,8 +81,11 @@ function fingerprint() {
   return hash.digest('hex');
 }
 
-/** @param {ProcessLock} lock */
-async function replaceBuild(lock) {
+/**
+ * @param {ProcessLock} lock
+ * @param {(line: string) => void} say
+ */
+async function replaceBuild(lock, say) {
   const instance = runningInstances()[0];
   if (instance !== undefined) {
     throw new BuildError(
@@ -91,7 +94,7 @@ async function replaceBuild(lock) {
   }
   if (!existsSync(NEST))
     throw new BuildError(`The build needs @nestjs/cli, which is not there: run npm ci first.`);
-  console.log('Building…');
+  say('Building…');
   const began = performance.now();
   // Taken before the build: what changes while it runs is built the next time.
   const built = fingerprint();
@@ -110,7 +113,7 @@ async function replaceBuild(lock) {
   }
   writeFileSync(`${STAMP}.new`, built);
   renameSync(`${STAMP}.new`, STAMP);
-  console.log(`Built in ${((performance.now() - began) / 1000).toFixed(1)} s.`);
+  say(`Built in ${((performance.now() - began) / 1000).toFixed(1)} s.`);
 }
 
 /** @returns {string[]} pids; the marks of processes that ended without a word are removed */

@@ -16,7 +16,8 @@ import { serveOpenApi } from './operations/openapi.js';
  */
 export async function createApp(config: Config, logs?: DestinationStream): Promise<NestExpressApplication> {
   const logger = createLogger(config, logs);
-  const app = await NestFactory.create<NestExpressApplication>(AppModule.forRoot(config), new HttpAdapter(), {
+  const adapter = new HttpAdapter(config.headersTimeoutMs);
+  const app = await NestFactory.create<NestExpressApplication>(AppModule.forRoot(config), adapter, {
     logger: new PinoLogger(logger),
     bodyParser: false,
     abortOnError: false,

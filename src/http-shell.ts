@@ -7,6 +7,7 @@ import type { Logger } from 'pino';
 import { demoGuard } from './access/demo.guard.js';
 import type { Config } from './config/config.js';
 import { Problem } from './errors/problem.js';
+import { bodyDeadline } from './operations/body.deadline.js';
 import { answerClientError } from './operations/client.error.js';
 import { KeepAlive } from './operations/keep.alive.js';
 import { requestLog } from './operations/request-log.js';
@@ -15,8 +16,8 @@ import { isStream } from './operations/routes.js';
 const BODY_BYTES = 1024 * 1024;
 
 /**
- * What stands around the routes, in the order in which a request meets it: its id and log line, security headers,
- * the demo guard, CORS, and the parser of JSON bodies.
+ * What stands around the routes, in the order in which a request meets it: its id and log line, the deadline of its body,
+ * security headers, the demo guard, CORS, and the parser of JSON bodies.
  */
 export function dressHttp(app: NestExpressApplication, config: Config, logger: Logger): void {
   app.set('query parser', 'simple');
@@ -30,6 +31,8 @@ export function dressHttp(app: NestExpressApplication, config: Config, logger: L
     next();
   });
   app.use(requestLog(logger));
+  app.use(bodyDeadline(config.bodyTimeoutMs));
+  app.use(requireHost);
   app.use(securityHeaders());
   if (config.demo) app.use(demoGuard(config));
   if (config.corsOrigins.length > 0) {
@@ -46,11 +49,21 @@ export function dressHttp(app: NestExpressApplication, config: Config, logger: L
 
   const server = app.getHttpServer();
   server.on('clientError', answerClientError);
-  server.headersTimeout = 60_000;
-  // An NDJSON upload lasts as long as the job that it reports on.
+  // Of a connection that says nothing, too.
+  server.headersTimeout = config.headersTimeoutMs;
+  // An NDJSON upload lasts as long as the job that it reports on; other bodies have a deadline of their own.
   server.requestTimeout = 0;
-  // Longer than the 60 s after which load balancers drop an idle connection: they must be the ones to close it.
-  server.keepAliveTimeout = 65_000;
+  server.keepAliveTimeout = config.keepAliveMs;
+}
+
+/** RFC 9112, section 3.2. */
+function requireHost(
+  { headers, httpVersion }: IncomingMessage,
+  _response: ServerResponse,
+  next: (error?: unknown) => void,
+): void {
+  const isMissing = headers.host === undefined && httpVersion === '1.1';
+  next(isMissing ? new Problem('request-invalid', 'Send a "Host" header.') : undefined);
 }
 
 /**
@@ -77,6 +90,8 @@ function securityHeaders(): (request: IncomingMessage, response: ServerResponse,
   });
   return (request, response, next) => {
     if (!isStream(request)) {
+      // Whoever answers with what anybody may keep says so.
+      response.setHeader('Cache-Control', 'no-store');
       all(request, response, next);
       return;
     }

@@ -11,7 +11,7 @@ import type { Config } from './config/config.js';
 import { loadConfig } from './config/config.js';
 import { readEnvironment } from './config/environment.js';
 import { EmbeddedPostgres } from './database/embedded-postgres.js';
-import { migrate } from './database/migrations.js';
+import { bringUpToDate } from './database/migrations.js';
 import { BootError } from './errors/boot-error.js';
 import { demoGreeting } from './operations/demo-greeting.js';
 import { shutDown } from './operations/shutdown.js';
@@ -60,9 +60,7 @@ async function serve(
     started === undefined
       ? config
       : Object.freeze({ ...config, databaseUrl: started.url, dataDir: started.dataDir });
-  // Directly when there is a way: a pooler would tear the lock and the migration apart.
-  const direct = complete.listenDatabaseUrl ?? complete.databaseUrl;
-  if (direct !== undefined) await migrate(direct);
+  await bringUpToDate(complete);
   const app = await createApp(complete);
   await app.listen(config.port, config.host);
   const address = await app.getUrl();

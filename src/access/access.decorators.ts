@@ -3,8 +3,7 @@ import { createParamDecorator, SetMetadata } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import type { IncomingMessage } from 'node:http';
 
-import type { Caller } from './caller.js';
-import { callerOf } from './caller.js';
+import { type Caller, callerOf, type TurnedAway, turnedAway } from './caller.js';
 
 /** What a credential may do, besides reading the topics it grants. */
 type ScopeName = 'publish' | 'inbox' | 'jobs' | 'tickets' | 'admin';
@@ -25,3 +24,13 @@ export const CurrentCaller = createParamDecorator((_data: unknown, context: Exec
   if (caller === undefined) throw new Error('a public route has no caller');
   return caller;
 });
+
+/** The caller of a stream, or why there is to be none. */
+export const StreamCaller = createParamDecorator(
+  (_data: unknown, context: ExecutionContext): Caller | TurnedAway => {
+    const request = context.switchToHttp().getRequest<IncomingMessage>();
+    const caller = turnedAway(request) ?? callerOf(request);
+    if (caller === undefined) throw new Error('a public route has no caller');
+    return caller;
+  },
+);

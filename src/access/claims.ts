@@ -6,12 +6,19 @@ import type { Caller } from './caller.js';
 /** Latest time that a JavaScript date can tell, in epoch milliseconds; an `exp` past it is as good as this one. */
 const END_OF_TIME = 8.64e15;
 
-const TENANT = /^[A-Za-z0-9._~-]{1,100}$/;
+export const TENANT_NAME = z
+  .string('a string')
+  .regex(/^[A-Za-z0-9._~-]{1,100}$/, '1 to 100 characters of A-Z a-z 0-9 . _ ~ -');
+
+/** Topics and whole kinds; everything at once is what scope `admin` is for. */
+export const GRANTED = z
+  .array(z.string('a string'), 'an array of strings')
+  .refine(topics => topics.every(isGrant), 'topics such as room:9, or whole kinds such as room:*');
 
 /** The claims that say who the caller is. The message completes the sentence `"claim" must be …`. */
 const IDENTITY = z.object({
   sub: z.string('a string').refine(sub => isNameable('user', sub), 'a name that fits a topic of its own'),
-  tenant: z.string('a string').regex(TENANT, '1 to 100 characters of A-Z a-z 0-9 . _ ~ -').default('default'),
+  tenant: TENANT_NAME.default('default'),
   roles: z
     .array(z.string('a string'), 'an array of strings')
     .refine(
@@ -19,10 +26,7 @@ const IDENTITY = z.object({
       'names that each fit a topic of their own',
     )
     .default([]),
-  topics: z
-    .array(z.string('a string'), 'an array of strings')
-    .refine(topics => topics.every(isGrant), 'topics such as room:9, or whole kinds such as room:*')
-    .default([]),
+  topics: GRANTED.default([]),
   scope: z.string('a string of scopes with spaces between them').default(''),
 });
 
@@ -35,9 +39,6 @@ export const CLAIMS = IDENTITY.extend({
 /** What the claims grant. */
 export function callerFrom(claims: z.infer<typeof CLAIMS>): Caller {
   const scopes = new Set(claims.scope.split(' ').filter(scope => scope !== ''));
-  const wildcards = new Set(claims.topics.filter(isWildcard));
-  if (scopes.has('jobs')) wildcards.add('job:*');
-  if (scopes.has('admin')) wildcards.add('*');
   return {
     tenant: claims.tenant,
     sub: claims.sub,
@@ -50,9 +51,18 @@ export function callerFrom(claims: z.infer<typeof CLAIMS>): Caller {
         ...claims.topics.filter(isTopic),
       ]),
     ],
-    wildcards: [...wildcards],
+    wildcards: wildcardsOf(scopes, claims.topics.filter(isWildcard)),
     expiresAt: Math.min(claims.exp * 1000, END_OF_TIME),
+    ...(claims.iat === undefined ? {} : { issuedAt: claims.iat * 1000 }),
   };
+}
+
+/** The whole kinds that scopes grant, and those that are granted besides, each once. */
+export function wildcardsOf(scopes: ReadonlySet<string>, granted: readonly string[] = []): string[] {
+  const wildcards = new Set(granted);
+  if (scopes.has('jobs')) wildcards.add('job:*');
+  if (scopes.has('admin')) wildcards.add('*');
+  return [...wildcards];
 }
 
 /** The first thing that is wrong, as a sentence. What is wrong with the whole is a sentence already. */
@@ -64,11 +74,10 @@ export function explain(error: z.ZodError): string {
 }
 
 function isNameable(kind: string, name: string): boolean {
-  // A lone surrogate has no UTF-8, so it has no topic either.
-  return !/\p{Surrogate}/u.test(name) && isTopic(topicFor(kind, name));
+  // A lone surrogate has no UTF-8, so it has no topic either; and what has a NUL, Postgres cannot keep.
+  return !/[\0\p{Surrogate}]/u.test(name) && isTopic(topicFor(kind, name));
 }
 
-/** A token grants topics and kinds; everything at once is what scope `admin` is for. */
 function isGrant(value: string): boolean {
   return value !== '*' && (isTopic(value) || isWildcard(value));
 }

@@ -1,4 +1,5 @@
-import { kindOf } from '../log/topic.js';
+import { Problem } from '../errors/problem.js';
+import { isTopic, isWildcard, kindOf } from '../log/topic.js';
 import type { Caller } from './caller.js';
 
 /**
@@ -11,4 +12,27 @@ export function mayRead(caller: Caller, pattern: string): boolean {
   const kind = kindOf(pattern);
   if (kind !== '' && caller.wildcards.includes(`${kind}:*`)) return true;
   return caller.topics.includes(pattern);
+}
+
+/**
+ * The caller with these topics and no others, and without scopes.
+ *
+ * @throws Problem `topic-forbidden` naming the first that the caller may not read itself
+ */
+export function narrowed(caller: Caller, patterns: readonly string[]): Caller {
+  for (const pattern of patterns) requireRead(caller, pattern);
+  return {
+    ...caller,
+    scopes: new Set(),
+    topics: patterns.filter(isTopic),
+    wildcards: patterns.filter(isWildcard),
+  };
+}
+
+/** @throws Problem `topic-forbidden` */
+export function requireRead(caller: Caller, pattern: string): void {
+  if (mayRead(caller, pattern)) return;
+  throw new Problem('topic-forbidden', `The credential does not grant the topic "${pattern}".`, {
+    topic: pattern,
+  });
 }

@@ -9,13 +9,15 @@ const SECRET_BYTES = 32;
 
 /** The HS256 key that tokens are verified with and, in demo mode, signed with. */
 export class JwtSecret {
-  private constructor(readonly key: webcrypto.CryptoKey) {}
+  /** @param key undefined when all tokens come from an issuer with keys of its own */
+  private constructor(readonly key: webcrypto.CryptoKey | undefined) {}
 
   /**
    * @throws BootError when the secret that demo mode keeps cannot be read or made
    */
   static async load(config: Config): Promise<JwtSecret> {
-    const secret = config.jwtSecret ?? (await demoSecret(config.dataDir));
+    const secret = config.jwtSecret ?? (config.demo ? await demoSecret(config.dataDir) : undefined);
+    if (secret === undefined) return new JwtSecret(undefined);
     const algorithm = { name: 'HMAC', hash: 'SHA-256' };
     const bytes = Buffer.from(secret);
     return new JwtSecret(

@@ -13,9 +13,15 @@ import type { Caller } from './caller.js';
 @Injectable()
 export class TokenCache {
   private readonly callers: LRUCache<string, Caller> | undefined;
+  private clears = 0;
 
   constructor(@Inject(CONFIG) { tokenCacheTokens }: Config) {
     if (tokenCacheTokens > 0) this.callers = new LRUCache({ max: tokenCacheTokens });
+  }
+
+  /** Another one after each `clear`: what was found out under an older one must not be remembered. */
+  get generation(): number {
+    return this.clears;
   }
 
   get(token: string): Caller | undefined {
@@ -25,6 +31,12 @@ export class TokenCache {
 
   set(token: string, caller: Caller): void {
     this.callers?.set(hashOf(token), caller);
+  }
+
+  /** Forgets all of them, so that each is checked again. */
+  clear(): void {
+    this.clears++;
+    this.callers?.clear();
   }
 }
 

@@ -1,11 +1,12 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { errors, jwtVerify } from 'jose';
+import { decodeProtectedHeader, errors, jwtVerify } from 'jose';
 
 import type { Config } from '../config/config.js';
 import { CONFIG } from '../config/config.js';
 import { Problem } from '../errors/problem.js';
 import type { Caller } from './caller.js';
 import { callerFrom, CLAIMS, explain } from './claims.js';
+import { IssuerKeys } from './issuer.keys.js';
 import { JwtSecret } from './jwt-secret.js';
 import { TokenCache } from './token.cache.js';
 
@@ -20,12 +21,13 @@ const CLOCK_TOLERANCE = 5;
 export class TokenVerifier {
   constructor(
     private readonly secret: JwtSecret,
+    private readonly issuer: IssuerKeys,
     private readonly cache: TokenCache,
     @Inject(CONFIG) private readonly config: Config,
   ) {}
 
   /**
-   * @throws Problem `token-invalid`, `token-expired` or `token-claims`
+   * @throws Problem `token-invalid`, `token-expired`, `token-claims` or `issuer-unavailable`
    */
   async verify(token: string): Promise<Caller> {
     if (token.length > TOKEN_LENGTH) {
@@ -34,6 +36,7 @@ export class TokenVerifier {
     const known = this.cache.get(token);
     if (known) return known;
 
+    const { generation } = this.cache;
     const claims = CLAIMS.safeParse(await this.payloadOf(token));
     if (!claims.success) throw new Problem('token-claims', explain(claims.error));
 
@@ -48,28 +51,40 @@ export class TokenVerifier {
       );
     }
     const caller = callerFrom(claims.data);
-    this.cache.set(token, caller);
+    // Its key may have gone while it was being checked.
+    if (this.cache.generation === generation) this.cache.set(token, caller);
     return caller;
   }
 
+  /**
+   * The header chooses between two ways, each with keys and algorithms of its own: a public key never serves as a
+   * secret, nor the secret as anything else (RFC 8725, sections 2.1, 3.1 and 3.2). Keys in a header, or addresses of
+   * keys, are not looked at.
+   */
   private async payloadOf(token: string): Promise<unknown> {
     const { jwtIssuer, jwtAudience } = this.config;
+    const checks = {
+      clockTolerance: CLOCK_TOLERANCE,
+      requiredClaims: ['sub', 'exp'],
+      ...(jwtIssuer === undefined ? {} : { issuer: jwtIssuer }),
+      ...(jwtAudience === undefined ? {} : { audience: jwtAudience }),
+    };
+    const { key } = this.secret;
     try {
-      const { payload } = await jwtVerify(token, this.secret.key, {
-        algorithms: ['HS256'],
-        clockTolerance: CLOCK_TOLERANCE,
-        requiredClaims: ['sub', 'exp'],
-        ...(jwtIssuer === undefined ? {} : { issuer: jwtIssuer }),
-        ...(jwtAudience === undefined ? {} : { audience: jwtAudience }),
-      });
-      return payload;
+      const { alg = '' } = decodeProtectedHeader(token);
+      if (alg === 'HS256' && key !== undefined) {
+        return (await jwtVerify(token, key, { ...checks, algorithms: ['HS256'] })).payload;
+      }
+      if (this.issuer.algorithms.includes(alg)) return await this.issuer.verify(token, checks);
     } catch (cause) {
       throw problemOf(cause);
     }
+    throw new Problem('token-invalid');
   }
 }
 
 function problemOf(cause: unknown): Problem {
+  if (cause instanceof Problem) return cause;
   if (cause instanceof errors.JWTExpired) return new Problem('token-expired', undefined, { cause });
   if (cause instanceof errors.JWTClaimValidationFailed) {
     const { claim, reason } = cause;

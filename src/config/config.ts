@@ -23,8 +23,18 @@ export interface Config {
   readonly databaseUrl: string | undefined;
   /** A direct session for LISTEN, when `databaseUrl` goes through a pooler that cannot carry one. */
   readonly listenDatabaseUrl: string | undefined;
-  /** HS256 key of at least 32 bytes; undefined only in demo mode, where one is made and kept. */
+  /** The owner of the schema, when the service itself runs as a role that may do less. */
+  readonly migrateDatabaseUrl: string | undefined;
+  /** HS256 key of at least 32 bytes; in demo mode one is made and kept when there is none. */
   readonly jwtSecret: string | undefined;
+  /** Where the public keys of an issuer are, for tokens with asymmetric signatures. */
+  readonly jwksUrl: string | undefined;
+  /** How a token of that issuer may be signed: names of RFC 7518, section 3.1. */
+  readonly jwksAlgorithms: readonly string[];
+  /** The keys are fetched again so often, in milliseconds. */
+  readonly jwksRefreshMs: number;
+  /** And when a token names a key that is not among them, not more often than this, in milliseconds. */
+  readonly jwksCooldownMs: number;
   /** Expected `iss`, when set. */
   readonly jwtIssuer: string | undefined;
   /** Expected `aud`, when set. */
@@ -41,6 +51,16 @@ export interface Config {
   readonly ringBytes: number;
   /** Open streams per instance. */
   readonly maxConnections: number;
+  /** Open streams of one user, on all instances together; 0: no limit. */
+  readonly maxConnectionsPerUser: number;
+  /** Topics in one request to read. */
+  readonly maxTopics: number;
+  /** Requests of one user in a minute, on each instance; 0: no limit. */
+  readonly userRequestsPerMinute: number;
+  /** The same for one backend: an API key, or a token with a scope. */
+  readonly backendRequestsPerMinute: number;
+  /** How long a ticket is good, in milliseconds. */
+  readonly ticketMs: number;
   /** Age at which a stream is asked to reconnect, in milliseconds; 0: never. */
   readonly maxStreamAgeMs: number;
   /** A client that takes nothing for so long is cut off, in milliseconds. */
@@ -49,6 +69,16 @@ export interface Config {
   readonly drainMs: number;
   /** Largest JSON publish body, in bytes. */
   readonly maxBodyBytes: number;
+  /** Largest data of one event, in bytes. */
+  readonly maxDataBytes: number;
+  /** How long a connection may take to send the headers of a request, in milliseconds. */
+  readonly headersTimeoutMs: number;
+  /** How long a request may take to send a JSON body, in milliseconds. */
+  readonly bodyTimeoutMs: number;
+  /** How long an NDJSON body may send nothing, in milliseconds; 0: for ever. */
+  readonly uploadIdleMs: number;
+  /** How long a connection without a request is kept, in milliseconds. */
+  readonly keepAliveMs: number;
   /** How long a publish waits for the database before it is refused, in milliseconds. */
   readonly publishTimeoutMs: number;
   /** Publishes waiting for their turn, at most so many bytes of them; past it they are refused. */
@@ -67,6 +97,8 @@ const KIBIBYTE = 1024;
 const MEBIBYTE = 1024 * KIBIBYTE;
 /** Longest delay that a Node timer takes, in milliseconds; a longer one fires at once. */
 const LONGEST_TIMER = 2 ** 31 - 1;
+/** Not HMAC: a public key must never serve as a secret (RFC 8725, section 2.1). */
+const ASYMMETRIC = 'RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA,Ed25519';
 /** RFC 7518, section 3.2: an HS256 key is at least as long as the hash. */
 const SECRET_BYTES = 32;
 
@@ -80,11 +112,26 @@ const SCHEMA = z.object({
     .optional(),
   DATABASE_URL: databaseUrl(),
   LISTEN_DATABASE_URL: databaseUrl(),
+  MIGRATE_DATABASE_URL: databaseUrl(),
   BELFRY_DATA_DIR: z.string().default('.belfry'),
   JWT_SECRET: z
     .string()
     .refine(secret => Buffer.byteLength(secret) >= SECRET_BYTES, `at least ${SECRET_BYTES} bytes long`)
     .optional(),
+  JWKS_URL: z
+    .string()
+    .refine(value => /^https?:\/\//.test(value) && URL.canParse(value), 'an https:// URL')
+    .optional(),
+  JWKS_ALGORITHMS: z
+    .string()
+    .default(ASYMMETRIC)
+    .transform(list => list.split(',').map(name => name.trim()))
+    .refine(
+      names => names.every(name => ASYMMETRIC.split(',').includes(name)),
+      `a comma-separated list out of ${ASYMMETRIC}`,
+    ),
+  JWKS_REFRESH_MS: integer(600_000, 1_000, LONGEST_TIMER),
+  JWKS_COOLDOWN_MS: integer(5_000, 0, LONGEST_TIMER),
   JWT_ISSUER: z.string().optional(),
   JWT_AUDIENCE: z.string().optional(),
   CORS_ORIGINS: z
@@ -102,10 +149,20 @@ const SCHEMA = z.object({
   RING_EVENTS: integer(100_000, 1),
   RING_BYTES: integer(64 * MEBIBYTE, KIBIBYTE),
   MAX_CONNECTIONS: integer(20_000, 1),
+  MAX_CONNECTIONS_PER_USER: integer(100, 0),
+  MAX_TOPICS: integer(100, 1, 10_000),
+  USER_REQUESTS_PER_MINUTE: integer(6_000, 0),
+  BACKEND_REQUESTS_PER_MINUTE: integer(0, 0),
+  TICKET_MS: integer(30_000, 1_000, LONGEST_TIMER),
   MAX_STREAM_AGE_MS: integer(3_600_000, 0, LONGEST_TIMER),
   WRITE_DEADLINE_MS: integer(30_000, 100, LONGEST_TIMER),
   DRAIN_MS: integer(10_000, 0, LONGEST_TIMER),
   MAX_BODY_BYTES: integer(72 * MEBIBYTE, KIBIBYTE),
+  MAX_DATA_BYTES: integer(64 * KIBIBYTE, 1, MEBIBYTE),
+  HEADERS_TIMEOUT_MS: integer(15_000, 100, LONGEST_TIMER),
+  BODY_TIMEOUT_MS: integer(30_000, 100, LONGEST_TIMER),
+  UPLOAD_IDLE_MS: integer(600_000, 0, LONGEST_TIMER),
+  KEEP_ALIVE_MS: integer(65_000, 100, LONGEST_TIMER),
   PUBLISH_TIMEOUT_MS: integer(5_000, 1, LONGEST_TIMER),
   PUBLISH_QUEUE_BYTES: integer(128 * MEBIBYTE, KIBIBYTE),
   REPLAY_EVENTS: integer(200, 1, 10_000),
@@ -132,7 +189,7 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
   const variables = parsed.data;
   const demo = variables.DATABASE_URL === undefined;
   if (demo) checkDemo(variables);
-  checkSecret(variables, demo);
+  checkKeys(variables, demo);
 
   return Object.freeze({
     port: variables.PORT,
@@ -141,7 +198,12 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
     dataDir: resolve(variables.BELFRY_DATA_DIR),
     databaseUrl: variables.DATABASE_URL,
     listenDatabaseUrl: variables.LISTEN_DATABASE_URL,
+    migrateDatabaseUrl: variables.MIGRATE_DATABASE_URL,
     jwtSecret: variables.JWT_SECRET,
+    jwksUrl: variables.JWKS_URL,
+    jwksAlgorithms: Object.freeze(variables.JWKS_ALGORITHMS),
+    jwksRefreshMs: variables.JWKS_REFRESH_MS,
+    jwksCooldownMs: variables.JWKS_COOLDOWN_MS,
     jwtIssuer: variables.JWT_ISSUER,
     jwtAudience: variables.JWT_AUDIENCE,
     corsOrigins: Object.freeze(variables.CORS_ORIGINS),
@@ -150,10 +212,20 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
     ringEvents: variables.RING_EVENTS,
     ringBytes: variables.RING_BYTES,
     maxConnections: variables.MAX_CONNECTIONS,
+    maxConnectionsPerUser: variables.MAX_CONNECTIONS_PER_USER,
+    maxTopics: variables.MAX_TOPICS,
+    userRequestsPerMinute: variables.USER_REQUESTS_PER_MINUTE,
+    backendRequestsPerMinute: variables.BACKEND_REQUESTS_PER_MINUTE,
+    ticketMs: variables.TICKET_MS,
     maxStreamAgeMs: variables.MAX_STREAM_AGE_MS,
     writeDeadlineMs: variables.WRITE_DEADLINE_MS,
     drainMs: variables.DRAIN_MS,
     maxBodyBytes: variables.MAX_BODY_BYTES,
+    maxDataBytes: variables.MAX_DATA_BYTES,
+    headersTimeoutMs: variables.HEADERS_TIMEOUT_MS,
+    bodyTimeoutMs: variables.BODY_TIMEOUT_MS,
+    uploadIdleMs: variables.UPLOAD_IDLE_MS,
+    keepAliveMs: variables.KEEP_ALIVE_MS,
     publishTimeoutMs: variables.PUBLISH_TIMEOUT_MS,
     publishQueueBytes: variables.PUBLISH_QUEUE_BYTES,
     replayEvents: variables.REPLAY_EVENTS,
@@ -169,8 +241,8 @@ function checkDemo(variables: Variables): void {
       'DATABASE_URL must be set when NODE_ENV is production: demo mode is not for production.',
     );
   }
-  if (variables.LISTEN_DATABASE_URL !== undefined) {
-    throw new BootError('DATABASE_URL must be set when LISTEN_DATABASE_URL is.');
+  for (const other of ['LISTEN_DATABASE_URL', 'MIGRATE_DATABASE_URL'] as const) {
+    if (variables[other] !== undefined) throw new BootError(`DATABASE_URL must be set when ${other} is.`);
   }
   if (variables.HOST !== undefined && !isLoopback(variables.HOST)) {
     throw new BootError(
@@ -179,18 +251,29 @@ function checkDemo(variables: Variables): void {
   }
 }
 
-function checkSecret(variables: Variables, demo: boolean): void {
-  if (variables.JWT_SECRET === undefined) {
-    if (demo) return;
+/** At least one way to tell a good token from a bad one, and none that somebody else could use. */
+function checkKeys(variables: Variables, demo: boolean): void {
+  const { NODE_ENV, JWT_SECRET, JWKS_URL } = variables;
+  if (!demo && JWT_SECRET === undefined && JWKS_URL === undefined) {
     throw new BootError(
-      `JWT_SECRET must be set when DATABASE_URL is: at least ${SECRET_BYTES} random bytes.`,
+      `JWT_SECRET (at least ${SECRET_BYTES} random bytes) or JWKS_URL must be set when DATABASE_URL is.`,
     );
   }
-  if (variables.NODE_ENV === 'production' && isWeakSecret(variables.JWT_SECRET)) {
+  if (NODE_ENV !== 'production') return;
+  if (JWT_SECRET !== undefined && isWeakSecret(JWT_SECRET)) {
     throw new BootError(
       'JWT_SECRET must be random in production, such as what "openssl rand -base64 48" prints: this one can be guessed.',
     );
   }
+  if (JWKS_URL !== undefined && !isPrivate(new URL(JWKS_URL))) {
+    throw new BootError(
+      'JWKS_URL must be an https:// URL in production: whoever is on the way could put in keys.',
+    );
+  }
+}
+
+function isPrivate({ protocol, hostname }: URL): boolean {
+  return protocol === 'https:' || isLoopback(hostname);
 }
 
 function integer(fallback: number, min: number, max = Number.MAX_SAFE_INTEGER) {

@@ -1,7 +1,8 @@
 import { Inject, Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import pg from 'pg';
 import { CONFIG, type Config } from '../config/config.js';
-import { isOutage, Outage } from './outage.js';
+import { Outage } from '../errors/outage.js';
+import { isOutage } from './outage.js';
 
 /** A statement; with a name it is prepared once per session. */
 export interface Query {

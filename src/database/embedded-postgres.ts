@@ -7,9 +7,9 @@ import { BootError } from '../errors/boot-error.js';
 import { OwnerLock } from './owner-lock.js';
 import { postgresBinaries } from './postgres-binaries.js';
 import type { PostgresBinaries } from './postgres-binaries.js';
-import { NAME, openCluster, writeAccess } from './postgres-cluster.js';
+import { NAME, openCluster, readAccess, writeAccess } from './postgres-cluster.js';
 import type { ClusterAccess } from './postgres-cluster.js';
-import { postgresHome, SYSTEM_FOLDER, unwritable } from './postgres-home.js';
+import { hasCluster, postgresHome, SYSTEM_FOLDER, unwritable } from './postgres-home.js';
 import type { PostgresHome } from './postgres-home.js';
 import { freePort } from './postgres-port.js';
 import { lastLogLines, PortTakenError, Postmaster, READY_TIMEOUT_MS, startPostmaster } from './postmaster.js';
@@ -62,6 +62,7 @@ export class EmbeddedPostgres {
   /**
    * Resolves when the database answers.
    *
+   * @throws DirectoryInUseError when another process runs it, or is about to
    * @throws BootError when it cannot be started; the message says what to do
    */
   async start(): Promise<EmbeddedPostgresAddress> {
@@ -92,6 +93,17 @@ export class EmbeddedPostgres {
       },
     );
     return this.#stopped;
+  }
+
+  /** The Postgres that another process runs on this data directory; undefined while none answers. */
+  async findRunning(): Promise<EmbeddedPostgresAddress | undefined> {
+    const { dataDir, systemFolder = SYSTEM_FOLDER } = this.#options;
+    const home = await postgresHome(dataDir, () => undefined, systemFolder);
+    if (!(await hasCluster(home.cluster))) return undefined;
+    const file = await readPostmasterFile(home.cluster);
+    if (file?.ready !== true) return undefined;
+    const url = urlOf(file.port, await readAccess(home));
+    return (await serves(home, url)) ? { url, dataDir: home.dataDir } : undefined;
   }
 
   async #launch(): Promise<Running> {

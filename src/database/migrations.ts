@@ -1,7 +1,9 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { DataSource, type MigrationInterface, type QueryRunner } from 'typeorm';
+import type { Config } from '../config/config.js';
 import { BootError } from '../errors/boot-error.js';
 import { reasonOf } from '../errors/reason.js';
+import { admitService } from './service.role.js';
 
 const FOLDER = new URL('../../migrations/', import.meta.url);
 /** `<milliseconds since 1970>-<name>.sql`; the number orders them. */
@@ -11,14 +13,31 @@ const MIGRATION_LOCK = [1650815078, 3];
 
 const SCHEMA = 'belfry';
 const OLDEST_POSTGRES = 15;
+/** SQLSTATE insufficient_privilege. */
+const FORBIDDEN = '42501';
+/** SQLSTATE undefined_object: what the owner is to grant something to is no role of its Postgres. */
+const UNKNOWN_ROLE = '42704';
+
+/** What a boot does first: brings the database of a configuration up to date, as its owner where one is given. */
+export async function bringUpToDate(config: Config): Promise<void> {
+  const { databaseUrl, listenDatabaseUrl, migrateDatabaseUrl } = config;
+  // Directly when there is a way: a pooler would tear the lock and the migration apart.
+  const direct = listenDatabaseUrl ?? databaseUrl;
+  if (migrateDatabaseUrl !== undefined) await migrate(migrateDatabaseUrl, databaseUrl);
+  else if (direct !== undefined) await migrate(direct);
+}
 
 /**
  * Brings the database up to the schema of this version: checks that it is one Belfry can live in, then runs what
  * is new in `migrations`, each file in a transaction of its own. TypeORM has no lock for that, so one is taken.
  *
- * @throws BootError when the database cannot be reached or is not fit
+ * @param url that of the owner of the schema: MIGRATE_DATABASE_URL with a `serviceUrl`, else DATABASE_URL or a direct
+ *   way to the same
+ * @param serviceUrl DATABASE_URL, when the service runs as another role, which is then let in
+ * @throws BootError when the database cannot be reached or is not fit, or an owner named apart may not do this
  */
-export async function migrate(url: string): Promise<void> {
+export async function migrate(url: string, serviceUrl?: string): Promise<void> {
+  const variable = serviceUrl === undefined ? 'DATABASE_URL' : 'MIGRATE_DATABASE_URL';
   const dataSource = new DataSource({
     type: 'postgres',
     url,
@@ -35,12 +54,12 @@ export async function migrate(url: string): Promise<void> {
     await dataSource.initialize();
   } catch (error) {
     throw new BootError(
-      `The database of DATABASE_URL cannot be used (${reasonOf(error)}): check that it runs, and the URL's host, port, database, user and password.`,
+      `The database of ${variable} cannot be used (${reasonOf(error)}): check that it runs, and the URL's host, port, database, user and password.`,
       { cause: error },
     );
   }
   try {
-    await assertFit(dataSource);
+    await assertFit(dataSource, variable);
     const lock = dataSource.createQueryRunner();
     try {
       await lock.query('select pg_advisory_lock($1, $2)', MIGRATION_LOCK);
@@ -50,16 +69,37 @@ export async function migrate(url: string): Promise<void> {
       }[];
       if (!schema?.oid) await lock.query(`create schema ${SCHEMA}`);
       await dataSource.runMigrations({ transaction: 'each' });
+      if (serviceUrl !== undefined) await admitService(lock, serviceUrl);
       await lock.query('select pg_advisory_unlock($1, $2)', MIGRATION_LOCK);
     } finally {
       await lock.release();
     }
+  } catch (error) {
+    throw serviceUrl === undefined ? error : inWordsOfOwner(error);
   } finally {
     await dataSource.destroy();
   }
 }
 
-async function assertFit(dataSource: DataSource): Promise<void> {
+/** What Postgres does not let the owner do, which DATABASE_URL has nothing to do with; anything else as it is. */
+function inWordsOfOwner(error: unknown): unknown {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (code === FORBIDDEN) {
+    return new BootError(
+      `The role of MIGRATE_DATABASE_URL may not do what it is for (${reasonOf(error)}): it has to own the schema ${SCHEMA} and all in it, or be allowed to create it.`,
+      { cause: error },
+    );
+  }
+  if (code === UNKNOWN_ROLE) {
+    return new BootError(
+      `MIGRATE_DATABASE_URL leads to a Postgres that does not know the role of DATABASE_URL (${reasonOf(error)}): give both the same host and port.`,
+      { cause: error },
+    );
+  }
+  return error;
+}
+
+async function assertFit(dataSource: DataSource, variable: string): Promise<void> {
   const [row] = await dataSource.query<{ version: number; encoding: string; standby: boolean }[]>(
     `select current_setting('server_version_num')::integer as version,
        current_setting('server_encoding') as encoding, pg_is_in_recovery() as standby`,
@@ -67,16 +107,16 @@ async function assertFit(dataSource: DataSource): Promise<void> {
   if (!row) throw new Error('a SELECT without FROM returned no row');
   if (row.version < OLDEST_POSTGRES * 10_000) {
     throw new BootError(
-      `DATABASE_URL is a Postgres ${Math.floor(row.version / 10_000)}: use Postgres ${OLDEST_POSTGRES} or newer.`,
+      `${variable} is a Postgres ${Math.floor(row.version / 10_000)}: use Postgres ${OLDEST_POSTGRES} or newer.`,
     );
   }
   if (row.encoding !== 'UTF8') {
     throw new BootError(
-      `The database of DATABASE_URL has the encoding ${row.encoding}: create it with ENCODING 'UTF8', so that it can hold every event.`,
+      `The database of ${variable} has the encoding ${row.encoding}: create it with ENCODING 'UTF8', so that it can hold every event.`,
     );
   }
   if (row.standby) {
-    throw new BootError('DATABASE_URL is a standby, which cannot be written to: point it at the primary.');
+    throw new BootError(`${variable} is a standby, which cannot be written to: point it at the primary.`);
   }
 }
 

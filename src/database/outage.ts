@@ -1,12 +1,4 @@
 import pg from 'pg';
-import { reasonOf } from '../errors/reason.js';
-
-/** The database was not reached, or is going down, rather than refused what it was asked. Trying again may help. */
-export class Outage extends Error {
-  constructor(cause: unknown) {
-    super(`the database cannot be reached (${reasonOf(cause)})`, { cause });
-  }
-}
 
 /**
  * True for errors of classes 08, 53, 57 and 58 (connection, resources, operator, system: Postgres manual, appendix

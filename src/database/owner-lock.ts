@@ -8,6 +8,9 @@ import { identify, isRunning } from './process-identity.js';
 /** Takeovers of a stale lock that may fail against other starters before we give up. */
 const ATTEMPTS = 10;
 
+/** Another live process, or another instance in this one, holds the directory. */
+export class DirectoryInUseError extends BootError {}
+
 /**
  * `<dataDir>/owner.pid`: the one service that runs the embedded Postgres of a data directory. Without it a second
  * service would adopt the first one's Postgres, and the first to stop would take it away from the other.
@@ -23,7 +26,7 @@ export class OwnerLock {
     this.#content = content;
   }
 
-  /** @throws BootError when another live process, or another instance in this one, holds the directory */
+  /** @throws DirectoryInUseError */
   static async take(dataDir: string): Promise<OwnerLock> {
     const path = join(dataDir, 'owner.pid');
     const content = `${process.pid} ${identify(process.pid)?.startedAt ?? ''}\n`;
@@ -63,7 +66,7 @@ async function discard(path: string, stale: string): Promise<void> {
 }
 
 function inUse(dataDir: string, pid: string): BootError {
-  return new BootError(
+  return new DirectoryInUseError(
     `The data directory ${dataDir} is in use by process ${pid}: stop it, or set BELFRY_DATA_DIR to another folder.`,
   );
 }

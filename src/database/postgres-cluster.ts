@@ -106,7 +106,8 @@ async function removeStaging(dataDir: string): Promise<void> {
   }
 }
 
-async function readAccess({ dataDir }: PostgresHome): Promise<ClusterAccess> {
+/** @throws BootError when the password of a cluster is gone */
+export async function readAccess({ dataDir }: PostgresHome): Promise<ClusterAccess> {
   const path = join(dataDir, 'postgres.json');
   try {
     const access = JSON.parse(await readFile(path, 'utf8')) as Partial<ClusterAccess>;

@@ -15,7 +15,7 @@ export const CATALOGUE = {
   'token-missing': {
     status: 401,
     title: 'No credential',
-    detail: 'Send a JWT as "Authorization: Bearer <token>" or in the cookie belfry_token.',
+    detail: 'Send a JWT or an API key as "Authorization: Bearer …", or a JWT in the cookie belfry_token.',
   },
   'token-invalid': {
     status: 401,
@@ -28,10 +28,41 @@ export const CATALOGUE = {
     title: 'Token expired',
     detail: 'Get a new token and try again: the "exp" of this one has passed.',
   },
+  'token-revoked': {
+    status: 401,
+    title: 'Token revoked',
+    detail: 'Sign in again: what this token allowed was taken back after it was issued.',
+  },
   'token-claims': {
     status: 401,
     title: 'Token claims not usable',
     detail: 'Issue tokens with "sub" and "exp", and "tenant", "roles", "topics" and "scope" as documented.',
+  },
+  'key-invalid': {
+    status: 401,
+    title: 'API key not accepted',
+    detail: 'Send an API key that was made here, whole, as "Authorization: Bearer bk_<id>_<secret>".',
+  },
+  'key-expired': {
+    status: 401,
+    title: 'API key expired',
+    detail: 'Make a new API key: this one has expired.',
+  },
+  'key-revoked': {
+    status: 401,
+    title: 'API key revoked',
+    detail: 'Make a new API key: this one was revoked.',
+  },
+  'ticket-invalid': {
+    status: 401,
+    title: 'Not a ticket',
+    detail:
+      'Get a ticket from POST /v1/tickets and send it whole, in the query parameter "ticket" of a stream.',
+  },
+  'ticket-spent': {
+    status: 401,
+    title: 'Ticket spent',
+    detail: 'Get a new ticket from POST /v1/tickets: each opens one stream, and soon.',
   },
   'scope-missing': {
     status: 403,
@@ -42,6 +73,11 @@ export const CATALOGUE = {
     status: 403,
     title: 'Topic not granted',
     detail: 'Ask only for topics that the credential grants, or issue one that grants this topic.',
+  },
+  'tenant-forbidden': {
+    status: 403,
+    title: 'Another tenant',
+    detail: 'Leave out "tenant", or give that of the credential: nothing is done in another one.',
   },
   'topic-invalid': {
     status: 400,
@@ -71,7 +107,7 @@ export const CATALOGUE = {
   'data-too-large': {
     status: 413,
     title: 'Event data too large',
-    detail: 'Send at most 64 KiB of data per event; publish a reference to what is larger.',
+    detail: 'Send at most 64 KiB of data per event (MAX_DATA_BYTES); publish a reference to what is larger.',
   },
   'data-invalid': {
     status: 400,
@@ -130,6 +166,22 @@ export const CATALOGUE = {
     status: 422,
     title: 'Idempotency key used before',
     detail: 'Use a new key: this one was used with another body.',
+  },
+  'rate-limited': {
+    status: 429,
+    title: 'Too many requests',
+    detail: 'Try again after the time in Retry-After, and less often.',
+  },
+  'body-timeout': {
+    status: 408,
+    title: 'Body not sent in time',
+    detail: 'Send the whole body at once, or stream events as application/x-ndjson.',
+  },
+  'issuer-unavailable': {
+    status: 503,
+    title: 'Keys of the issuer not available',
+    detail: 'Try again after the time in Retry-After: the token could not be checked.',
+    retryAfterSeconds: 5,
   },
   'database-unavailable': {
     status: 503,

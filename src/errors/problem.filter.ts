@@ -1,7 +1,9 @@
 import type { ArgumentsHost, ExceptionFilter } from '@nestjs/common';
 import { Catch, HttpException, Logger } from '@nestjs/common';
-import type { Request, Response } from 'express';
+import type { Request } from 'express';
+import type { ServerResponse } from 'node:http';
 
+import { Outage } from './outage.js';
 import { codeOf } from './catalogue.js';
 import { Problem } from './problem.js';
 
@@ -20,7 +22,7 @@ export class ProblemFilter implements ExceptionFilter {
     const requestId = typeof request.id === 'string' ? request.id : undefined;
     const problem = problemOf(exception);
     this.log(problem, requestId);
-    answer(http.getResponse<Response>(), problem, requestId);
+    answerProblem(http.getResponse<ServerResponse>(), problem, requestId);
   }
 
   private log(problem: Problem, requestId: string | undefined): void {
@@ -32,7 +34,12 @@ export class ProblemFilter implements ExceptionFilter {
   }
 }
 
-function answer(response: Response, problem: Problem, requestId: string | undefined): void {
+/** @param requestId what the log has the request under */
+export function answerProblem(
+  response: ServerResponse,
+  problem: Problem,
+  requestId: string | undefined,
+): void {
   if (response.headersSent) {
     // The status is gone and half an answer must not pass for a whole one: cutting the connection tells the client.
     if (!response.writableEnded) response.destroy();
@@ -42,6 +49,8 @@ function answer(response: Response, problem: Problem, requestId: string | undefi
   if (retryAfterSeconds !== undefined)
     response.setHeader('Retry-After', String(Math.ceil(retryAfterSeconds)));
   if (problem.status === 401) response.setHeader('WWW-Authenticate', 'Bearer');
+  // RFC 9110, section 15.5.9: what of the request may still come is not waited for.
+  if (problem.status === 408) response.setHeader('Connection', 'close');
   const body = Buffer.from(JSON.stringify(problem.details(requestId)));
   response.statusCode = problem.status;
   response.setHeader('Content-Type', 'application/problem+json');
@@ -53,6 +62,11 @@ function answer(response: Response, problem: Problem, requestId: string | undefi
 
 function problemOf(exception: unknown): Problem {
   if (exception instanceof Problem) return exception;
+  if (exception instanceof Outage) {
+    return new Problem('database-unavailable', 'Try again after the time in Retry-After.', {
+      cause: exception,
+    });
+  }
   // body-parser and Nest each dress up what is thrown while a body is read.
   if (exception instanceof HttpException && exception.cause instanceof Problem) return exception.cause;
   if (exception instanceof HttpException && exception.getStatus() < 500) {

@@ -4,7 +4,6 @@ import { isName, NAME_LENGTH } from '../log/name.js';
 import { isTopic, TOPIC_LENGTH, TOPIC_RULE } from '../log/topic.js';
 import type { RawValue } from './raw.json.js';
 
-const DATA_BYTES = 64 * 1024;
 const DATA_DEPTH = 64;
 
 /** Types that Belfry itself sends: a published one could pass for them. */
@@ -25,9 +24,15 @@ export type Place = { readonly index: number } | { readonly line: number };
  *
  * @param value as JSON.parse made it
  * @param data the text of its data
+ * @param maxDataBytes of that text
  * @throws Problem naming the place
  */
-export function parseEvent(value: unknown, data: RawValue | undefined, place: Place): NewEvent {
+export function parseEvent(
+  value: unknown,
+  data: RawValue | undefined,
+  place: Place,
+  maxDataBytes: number,
+): NewEvent {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new Problem('event-invalid', `${nameOf(place)} is not a JSON object.`, place);
   }
@@ -35,7 +40,7 @@ export function parseEvent(value: unknown, data: RawValue | undefined, place: Pl
   return {
     topic: parseTopic(topic, place),
     type: parseType(type, place),
-    data: parseData(data, place),
+    data: parseData(data, place, maxDataBytes),
     key: parseName(key, 'key', place),
     expiresAt: parseExpiry(expiresAt, place),
     dedupeId: parseName(dedupeId, 'dedupeId', place),
@@ -88,7 +93,7 @@ function parseName(name: unknown, member: string, place: Place): string | null {
 const NAME_RULE = `text of 1 to ${NAME_LENGTH} characters without control characters and lone surrogates`;
 
 /** An event without data has the data null. */
-function parseData(data: RawValue | undefined, place: Place): string {
+function parseData(data: RawValue | undefined, place: Place, maxDataBytes: number): string {
   if (!data) return 'null';
   if (data.depth > DATA_DEPTH) {
     throw new Problem(
@@ -100,10 +105,10 @@ function parseData(data: RawValue | undefined, place: Place): string {
   // In valid JSON a line break is always insignificant space, and a frame has one line of data.
   const line = data.text.replace(/[\r\n]/g, ' ');
   const bytes = Buffer.byteLength(line);
-  if (bytes > DATA_BYTES) {
+  if (bytes > maxDataBytes) {
     throw new Problem(
       'data-too-large',
-      `${nameOf(place)}: "data" has ${bytes} bytes and may have ${DATA_BYTES}; publish a reference instead.`,
+      `${nameOf(place)}: "data" has ${bytes} bytes and may have ${maxDataBytes}; publish a reference instead.`,
       place,
     );
   }

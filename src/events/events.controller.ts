@@ -42,14 +42,13 @@ export class EventsController {
     private readonly publisher: Publisher,
     private readonly linePublisher: LinePublisher,
     private readonly history: History,
-    @Inject(CONFIG) config: Config,
+    @Inject(CONFIG) private readonly config: Config,
   ) {
     this.readBody = bodyReader(config.maxBodyBytes);
   }
 
   @Post()
   @HttpCode(201)
-  @Header('Cache-Control', 'no-store')
   @Scope('publish')
   @ApiOperation({ summary: 'Publish events; answers when they are committed.' })
   @ApiHeader({
@@ -73,9 +72,8 @@ export class EventsController {
     switch (request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase()) {
       case 'application/json': {
         const body = await this.readBody(request, response);
-        return {
-          events: await this.publisher.publishRequest(caller.tenant, parseBody(body), idempotencyKey),
-        };
+        const events = parseBody(body, this.config.maxDataBytes);
+        return { events: await this.publisher.publishRequest(caller.tenant, events, idempotencyKey) };
       }
       case 'application/x-ndjson':
         return this.linePublisher.publish(caller.tenant, request, idempotencyKey);
@@ -88,14 +86,13 @@ export class EventsController {
   }
 
   @Get()
-  @Header('Cache-Control', 'no-store')
   @Header('Content-Type', 'application/json; charset=utf-8')
   @ApiOperation({ summary: 'Read events page by page, or wait for the next ones.' })
   @ApiQuery({
     name: 'topic',
     required: false,
     isArray: true,
-    description: 'kind:id, kind:* or *; at most 100.',
+    description: 'kind:id, kind:* or *; at most 100, unless MAX_TOPICS says otherwise.',
   })
   @ApiQuery({ name: 'type', required: false, isArray: true })
   @ApiQuery({

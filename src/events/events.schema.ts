@@ -8,7 +8,10 @@ const EVENT: SchemaObject = {
   properties: {
     topic: { type: 'string', example: 'user:42', maxLength: 200 },
     type: { type: 'string', example: 'invoice.paid', maxLength: 200 },
-    data: { description: 'Any JSON, at most 64 KiB; kept to the letter.', example: { invoice: 7 } },
+    data: {
+      description: 'Any JSON, at most 64 KiB unless MAX_DATA_BYTES says otherwise; kept to the letter.',
+      example: { invoice: 7 },
+    },
     key: { type: 'string', description: 'A client that was away gets only the newest per topic and key.' },
     expiresAt: { type: 'string', format: 'date-time' },
     dedupeId: { type: 'string', description: 'Makes a repeat answer the first id.' },

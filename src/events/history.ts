@@ -1,7 +1,8 @@
-import { Injectable, type OnModuleDestroy } from '@nestjs/common';
+import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
 import type { Request } from 'express';
 import type { Caller } from '../access/caller.js';
-import { Outage } from '../database/outage.js';
+import { Revocations } from '../access/revocations.js';
+import { CONFIG, type Config } from '../config/config.js';
 import { Problem } from '../errors/problem.js';
 import { formatCursor } from '../log/cursor.js';
 import { Epochs } from '../log/epochs.js';
@@ -20,6 +21,7 @@ const MAX_WAIT_MS = 60_000;
 const MAX_PAGES = 10;
 
 interface HistoryRequest extends Omit<ReplayRequest, 'after' | 'upTo'> {
+  readonly caller: Caller;
   readonly after: string;
   readonly waitMs: number;
 }
@@ -35,8 +37,8 @@ interface HistoryPage {
 /** Reads events page by page: the same events, in the same order, as a stream from the same cursor replays. */
 @Injectable()
 export class History implements OnModuleDestroy {
-  /** Ends the wait of each request that waits. */
-  private readonly waiting = new Set<() => void>();
+  /** Ends the wait of each request that waits, and whose it is. */
+  private readonly waiting = new Map<() => void, Caller>();
   private stopping = false;
 
   constructor(
@@ -44,7 +46,13 @@ export class History implements OnModuleDestroy {
     private readonly epochs: Epochs,
     private readonly judge: CursorJudge,
     private readonly router: Router,
-  ) {}
+    private readonly revocations: Revocations,
+    @Inject(CONFIG) private readonly config: Config,
+  ) {
+    this.revocations.heard.subscribe(() => {
+      for (const [end, caller] of this.waiting) if (this.revocations.find(caller)) end();
+    });
+  }
 
   /**
    * @returns the page as JSON, in which the data of each event is the very text that was published
@@ -52,27 +60,26 @@ export class History implements OnModuleDestroy {
    */
   async read(parameters: Parameters, caller: Caller, http: Request): Promise<string> {
     const request: HistoryRequest = {
+      caller,
       tenant: caller.tenant,
-      filter: parseFilter(parameters, caller),
+      filter: parseFilter(parameters, caller, this.config.maxTopics),
       after: one(parameters, 'after') ?? 'earliest',
       collapse: parseFlag(parameters, 'collapse'),
       limit: parseLimit(one(parameters, 'limit')),
       // What is published after the credential has ended is not for it.
       waitMs: Math.min(parseWait(one(parameters, 'wait')), Math.max(0, caller.expiresAt - Date.now())),
     };
-    try {
-      return this.toJson(await this.page(request, http));
-    } catch (error) {
-      throw error instanceof Outage
-        ? new Problem('database-unavailable', 'Try again after the time in Retry-After.', { cause: error })
-        : error;
-    }
+    const page = await this.page(request, http);
+    // Perhaps while it waited.
+    const revoked = this.revocations.find(caller);
+    if (revoked) throw new Problem(revoked);
+    return this.toJson(page);
   }
 
   /** Answers whoever waits, and lets nobody wait from now on: before the server waits for its connections to end. */
   onModuleDestroy(): void {
     this.stopping = true;
-    for (const end of this.waiting) end();
+    for (const end of this.waiting.keys()) end();
   }
 
   private async page(request: HistoryRequest, http: Request): Promise<HistoryPage> {
@@ -121,7 +128,7 @@ export class History implements OnModuleDestroy {
     if (this.stopping || http.socket.destroyed) end();
     const timer = setTimeout(end, request.waitMs);
     http.socket.once('close', end);
-    this.waiting.add(end);
+    this.waiting.set(end, request.caller);
     this.router.add(listener);
     let cursor = after;
     try {

@@ -1,13 +1,16 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import type { Request } from 'express';
+import { CONFIG, type Config } from '../config/config.js';
 import { Problem } from '../errors/problem.js';
 import type { Placed } from '../log/append.batch.js';
 import { AppendError } from '../log/append.error.js';
 import { formatCursor } from '../log/cursor.js';
 import { digestOf } from '../log/digest.js';
 import type { NewEvent } from '../log/event.js';
+import { liftBodyDeadline } from '../operations/body.deadline.js';
 import { readLines } from './ndjson.js';
 import { Publisher, toProblem } from './publisher.js';
+import { chunksOf, discard, UploadIdle } from './upload.js';
 
 /** What became of an NDJSON upload. */
 export interface LinesStored {
@@ -20,7 +23,10 @@ export interface LinesStored {
 /** Publishes an NDJSON upload line by line: each line is acknowledged on its own, in order, up to the first bad one. */
 @Injectable()
 export class LinePublisher {
-  constructor(private readonly publisher: Publisher) {}
+  constructor(
+    private readonly publisher: Publisher,
+    @Inject(CONFIG) private readonly config: Config,
+  ) {}
 
   /**
    * @throws Problem with the line that stopped it, how many before it are stored, and the last one's cursor
@@ -30,13 +36,14 @@ export class LinePublisher {
     if (encoding !== 'identity') {
       throw new Problem('media-type-unsupported', 'Send NDJSON without Content-Encoding.');
     }
+    const { uploadIdleMs, maxDataBytes } = this.config;
     let stored = 0;
     let last: string | null = null;
+    // It may last for as long as it sends.
+    liftBodyDeadline(request);
     try {
-      // Destroyed on return, as is usual, the request would take its connection with it, and the answer.
-      for await (const { events, lines, problem } of readLines(
-        request.iterator({ destroyOnReturn: false }),
-      )) {
+      const chunks = chunksOf(request, uploadIdleMs);
+      for await (const { events, lines, problem } of readLines(chunks, maxDataBytes)) {
         for (let done = 0; done < events.length;) {
           const result = await this.publishSome(
             tenant,
@@ -54,6 +61,13 @@ export class LinePublisher {
         if (problem) throw problem.with({ stored, last });
       }
     } catch (error) {
+      if (error instanceof UploadIdle) {
+        throw new Problem(
+          'body-timeout',
+          `Send something at least every ${uploadIdleMs} ms, and the lines after the stored ones again.`,
+          { stored, last },
+        );
+      }
       if (error instanceof Problem || !request.readableAborted) throw error;
       throw new Problem('body-invalid', 'The upload broke off before its end.', {
         stored,
@@ -61,8 +75,7 @@ export class LinePublisher {
         cause: error,
       });
     } finally {
-      // What nobody reads any more is thrown away: the client may read the answer only once it has sent all.
-      request.resume();
+      discard(request, uploadIdleMs);
     }
     return { stored, last };
   }

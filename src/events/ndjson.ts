@@ -6,8 +6,8 @@ import { rawMembers } from './raw.json.js';
 
 /** Lines in one block, at most so many. */
 const BLOCK_LINES = 500;
-/** Longest line, in bytes: the largest data there may be, with some space, a topic, a type and so on. */
-const LINE_BYTES = 128 * 1024;
+/** What a line may hold besides its data, in bytes: space, a topic, a type and so on. */
+const LINE_OVERHEAD = 64 * 1024;
 const NEWLINE = 0x0a;
 
 /** Some lines that came together. */
@@ -24,9 +24,11 @@ export interface Block {
  * no more is in memory than a chunk and a line. Whoever takes the blocks sets the pace. Blank lines are skipped.
  * The last line needs no newline, but the source has to end well.
  *
+ * @param maxDataBytes of the data of each event
  * @throws what the source throws when it breaks off
  */
-export async function* readLines(source: AsyncIterable<Buffer>): AsyncGenerator<Block> {
+export async function* readLines(source: AsyncIterable<Buffer>, maxDataBytes: number): AsyncGenerator<Block> {
+  const maxBytes = maxDataBytes + LINE_OVERHEAD;
   let rest: Buffer = Buffer.alloc(0);
   let number = 0;
   for await (const chunk of source) {
@@ -34,8 +36,8 @@ export async function* readLines(source: AsyncIterable<Buffer>): AsyncGenerator<
     const end = text.lastIndexOf(NEWLINE) + 1;
     rest = text.subarray(end);
     yield* blocksOf(text.subarray(0, end));
-    if (rest.length > LINE_BYTES) {
-      yield { events: [], lines: [], problem: tooLong(number + 1) };
+    if (rest.length > maxBytes) {
+      yield { events: [], lines: [], problem: tooLong(number + 1, maxBytes) };
       return;
     }
   }
@@ -46,7 +48,8 @@ export async function* readLines(source: AsyncIterable<Buffer>): AsyncGenerator<
     for (const line of split(text)) {
       number++;
       try {
-        const event = parseLine(line, number);
+        if (line.length > maxBytes) throw tooLong(number, maxBytes);
+        const event = parseLine(line, number, maxDataBytes);
         if (!event) continue;
         block.events.push(event);
         block.lines.push(number);
@@ -74,8 +77,7 @@ function* split(text: Buffer): Generator<Buffer> {
   }
 }
 
-function parseLine(bytes: Buffer, line: number): NewEvent | undefined {
-  if (bytes.length > LINE_BYTES) throw tooLong(line);
+function parseLine(bytes: Buffer, line: number, maxDataBytes: number): NewEvent | undefined {
   if (!isUtf8(bytes)) throw new Problem('line-invalid', `Line ${line} is not UTF-8.`, { line });
   const text = bytes.toString();
   if (text.trim() === '') return undefined;
@@ -90,9 +92,9 @@ function parseLine(bytes: Buffer, line: number): NewEvent | undefined {
     throw new Problem('line-invalid', `Line ${line} is not a JSON object.`, { line });
   }
   // A line is one event, whatever members it has.
-  return parseEvent(value, rawMembers(`[${text}]`, 'data')[0], { line });
+  return parseEvent(value, rawMembers(`[${text}]`, 'data')[0], { line }, maxDataBytes);
 }
 
-function tooLong(line: number): Problem {
-  return new Problem('line-too-long', `Line ${line} is longer than ${LINE_BYTES} bytes.`, { line });
+function tooLong(line: number, maxBytes: number): Problem {
+  return new Problem('line-too-long', `Line ${line} is longer than ${maxBytes} bytes.`, { line });
 }

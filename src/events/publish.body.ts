@@ -46,9 +46,10 @@ function toProblem(error: unknown): Error {
 /**
  * The events of a JSON body: one event, an array of them, or `{"events": […]}`.
  *
+ * @param maxDataBytes of the data of each
  * @throws Problem naming the first event that is wrong, by its index
  */
-export function parseBody(body: Buffer): NewEvent[] {
+export function parseBody(body: Buffer, maxDataBytes: number): NewEvent[] {
   if (!isUtf8(body)) throw new Problem('body-invalid', 'Send the body in UTF-8.');
   const text = body.toString();
   const values = eventsOf(parseJson(text));
@@ -59,7 +60,7 @@ export function parseBody(body: Buffer): NewEvent[] {
     );
   }
   const data = rawMembers(text, 'data');
-  return values.map((value, index) => parseEvent(value, data[index], { index }));
+  return values.map((value, index) => parseEvent(value, data[index], { index }, maxDataBytes));
 }
 
 function parseJson(text: string): unknown {

@@ -10,7 +10,10 @@ const STATUSES: Readonly<Record<string, number>> = {
   ERR_HTTP_REQUEST_TIMEOUT: 408,
 };
 
-/** Answers a request that is not HTTP, which no route ever sees, as every other error is answered. */
+/** How long a client may take to close its side after such an answer, in milliseconds. */
+const LINGER_MS = 1_000;
+
+/** Answers what is no request, or not one in time, as every other error is answered: no route ever sees it. */
 export function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
   // Behind half an answer, another one would only be taken for more of it.
   if (error.code === 'ECONNRESET' || !socket.writable || socket.bytesWritten > 0) {
@@ -23,4 +26,9 @@ export function answerClientError(error: NodeJS.ErrnoException, socket: Socket):
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Bad Request'}\r\nConnection: close\r\n` +
       `Content-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   );
+  // Closed at once, it might take back the answer (RFC 9112, section 9.6); left to the client, it might stay for ever.
+  const cut = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once('close', () => {
+    clearTimeout(cut);
+  });
 }

@@ -1,4 +1,4 @@
-import { Controller, Get, Header, Res } from '@nestjs/common';
+import { Controller, Get, Res } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { Response } from 'express';
 
@@ -13,14 +13,12 @@ export class HealthController {
   constructor(private readonly readiness: Readiness) {}
 
   @Get('live')
-  @Header('Cache-Control', 'no-store')
   @ApiOperation({ summary: 'The process runs; when this fails, restart it', security: [] })
   live(): { status: 'ok' } {
     return { status: 'ok' };
   }
 
   @Get('ready')
-  @Header('Cache-Control', 'no-store')
   @ApiOperation({
     summary: 'This instance takes requests; while this is 503, send them elsewhere',
     security: [],

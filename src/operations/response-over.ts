@@ -1,4 +1,5 @@
-import type { ServerResponse } from 'node:http';
+import type { EventEmitter } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
 /** What is to be called when a connection is gone: one listener of it, however many requests are under way. */
@@ -9,19 +10,34 @@ const waiting = new WeakMap<Socket, Set<() => void>>();
  * connection is not told of that by Node.
  */
 export function whenOver(response: ServerResponse, callback: () => void): void {
-  const { socket } = response.req;
-  if (response.closed || socket.destroyed) {
+  whenClosed(response, response.req.socket, callback);
+}
+
+/**
+ * Calls back once, when the body of a request was read to its end or its connection is gone. A request that was answered
+ * before is not told of that by Node.
+ */
+export function whenRead(request: IncomingMessage, callback: () => void): void {
+  whenClosed(request, request.socket, callback);
+}
+
+function whenClosed(
+  stream: EventEmitter & { readonly closed: boolean },
+  socket: Socket,
+  callback: () => void,
+): void {
+  if (stream.closed || socket.destroyed) {
     callback();
     return;
   }
   const calls = waiting.get(socket) ?? watch(socket);
   const over = (): void => {
-    response.removeListener('close', over);
+    stream.removeListener('close', over);
     calls.delete(over);
     callback();
   };
   calls.add(over);
-  response.once('close', over);
+  stream.once('close', over);
 }
 
 function watch(socket: Socket): Set<() => void> {

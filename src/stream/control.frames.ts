@@ -1,7 +1,7 @@
 /** Frames that Belfry sends of its own accord (WHATWG HTML, section 9.2.6). */
 
 /** Why a stream is ended on purpose. */
-export type EndReason = 'token-expired' | 'shutdown' | 'rotated';
+export type EndReason = 'token-expired' | 'kicked' | 'ticket-spent' | 'shutdown' | 'rotated';
 
 /** Why a cursor cannot be honoured. */
 export type ResetReason = 'expired' | 'forked' | 'unknown';
@@ -16,7 +16,16 @@ export function retry(ms: number): string {
  * back after exactly the time it is told, so the service spreads its clients.
  */
 export function overload(): string {
-  return retry(10_000 + Math.random() * 20_000);
+  return retry(notSoon());
+}
+
+/** The answer to a client that comes back by itself with what opened its last stream, and needs another one. */
+export function ticketSpent(): string {
+  return retry(notSoon()) + end('ticket-spent');
+}
+
+function notSoon(): number {
+  return 10_000 + Math.random() * 20_000;
 }
 
 /** Keeps proxies open and says nothing. */

@@ -1,8 +1,8 @@
 import {
-  Body,
   Controller,
   Headers,
   HttpCode,
+  Inject,
   Query,
   type MessageEvent,
   RequestMethod,
@@ -18,10 +18,14 @@ import {
   ApiTags,
 } from '@nestjs/swagger';
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Observable } from 'rxjs';
-import { CurrentCaller } from '../access/access.decorators.js';
-import type { Caller } from '../access/caller.js';
+import { type Observable, of } from 'rxjs';
+import { StreamCaller } from '../access/access.decorators.js';
+import type { Caller, TurnedAway } from '../access/caller.js';
+import { CONFIG, type Config } from '../config/config.js';
+import { JsonBody } from '../errors/json.body.js';
 import { Problem } from '../errors/problem.js';
+import { Chunk } from './chunk.js';
+import { overload, ticketSpent } from './control.frames.js';
 import { type Outlet, RequestOutlet } from './outlet.js';
 import { sseResponse } from './sse.response.js';
 import { type Parameters, parseSubscription } from './stream.request.js';
@@ -34,7 +38,10 @@ const EVENT_STREAM = { description: 'An event stream that stays open.', schema: 
 @ApiBearerAuth()
 @Controller('v1/stream')
 export class StreamController {
-  constructor(private readonly subscriptions: Subscriptions) {}
+  constructor(
+    private readonly subscriptions: Subscriptions,
+    @Inject(CONFIG) private readonly config: Config,
+  ) {}
 
   @Sse()
   @ApiOperation({ summary: 'Hear events as they are published, after those that were missed.' })
@@ -42,13 +49,18 @@ export class StreamController {
     name: 'topic',
     required: false,
     isArray: true,
-    description: 'kind:id, kind:* or *; at most 100.',
+    description: 'kind:id, kind:* or *; at most 100, unless MAX_TOPICS says otherwise.',
   })
   @ApiQuery({ name: 'type', required: false, isArray: true, description: 'Only events of these types.' })
   @ApiQuery({
     name: 'lastEventId',
     required: false,
     description: 'The cursor to go on from; "earliest" for everything kept. The header Last-Event-ID wins.',
+  })
+  @ApiQuery({
+    name: 'ticket',
+    required: false,
+    description: 'A ticket from POST /v1/tickets, in the place of any other credential.',
   })
   @ApiQuery({ name: 'heartbeat', required: false, enum: ['event'] })
   @ApiQuery({ name: 'named', required: false, type: Boolean, description: 'false: no event: lines.' })
@@ -63,7 +75,7 @@ export class StreamController {
   stream(
     @Query() query: Parameters,
     @Headers() headers: IncomingHttpHeaders,
-    @CurrentCaller() caller: Caller,
+    @StreamCaller() caller: Caller | TurnedAway,
     @RequestOutlet() outlet: Outlet,
   ): Observable<Partial<MessageEvent>> {
     return this.open(query, headers, caller, outlet);
@@ -88,32 +100,30 @@ export class StreamController {
   @ApiProduces('text/event-stream')
   @ApiOkResponse(EVENT_STREAM)
   streamByPost(
-    @Body() body: unknown,
+    @JsonBody() body: unknown,
     @Headers() headers: IncomingHttpHeaders,
-    @CurrentCaller() caller: Caller,
+    @StreamCaller() caller: Caller | TurnedAway,
     @RequestOutlet() outlet: Outlet,
   ): Observable<Partial<MessageEvent>> {
-    return this.open(toParameters(body, headers), headers, caller, outlet);
+    return this.open(toParameters(body), headers, caller, outlet);
   }
 
   private open(
     parameters: Parameters,
     headers: IncomingHttpHeaders,
-    caller: Caller,
+    caller: Caller | TurnedAway,
     outlet: Outlet,
   ): Observable<Partial<MessageEvent>> {
-    const subscription = parseSubscription(parameters, headers, caller);
+    if (typeof caller === 'string') {
+      return sseResponse(outlet, of(Chunk.of(caller === 'overload' ? overload() : ticketSpent())));
+    }
+    const subscription = parseSubscription(parameters, headers, caller, this.config.maxTopics);
     return sseResponse(outlet, this.subscriptions.subscribe(subscription, outlet));
   }
 }
 
-function toParameters(body: unknown, headers: IncomingHttpHeaders): Parameters {
-  if (body === undefined) {
-    const { 'content-length': length = '0', 'transfer-encoding': encoding } = headers;
-    if (length === '0' && encoding === undefined) return {};
-    // Nobody has read it: it must not pass for a request for everything.
-    throw new Problem('media-type-unsupported');
-  }
+function toParameters(body: unknown): Parameters {
+  if (body === undefined) return {};
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw new Problem('body-invalid', 'Send the parameters of the stream as one JSON object.');
   }

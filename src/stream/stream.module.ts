@@ -6,11 +6,12 @@ import { ReplayPages } from './replay.pages.js';
 import { Router } from './router.js';
 import { StreamController } from './stream.controller.js';
 import { Subscriptions } from './subscriptions.js';
+import { UserStreams } from './user.streams.js';
 
 @Module({
   imports: [LogModule, TailModule],
   controllers: [StreamController],
-  providers: [CursorJudge, ReplayPages, Router, Subscriptions],
+  providers: [CursorJudge, ReplayPages, Router, Subscriptions, UserStreams],
   exports: [CursorJudge, Router],
 })
 export class StreamModule {}

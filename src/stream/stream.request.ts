@@ -1,13 +1,13 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Caller } from '../access/caller.js';
-import { mayRead } from '../access/grants.js';
+import { requireRead } from '../access/grants.js';
 import { Problem } from '../errors/problem.js';
 import { isName, NAME_LENGTH } from '../log/name.js';
 import { isTopic, isWildcard, TOPIC_LENGTH, TOPIC_RULE } from '../log/topic.js';
 import { TopicFilter } from '../log/topic.filter.js';
 import type { Subscription } from './subscription.js';
 
-/** Topics, and types, in one request. */
+/** Types in one request. */
 const MAX_NAMES = 100;
 
 /** Parameters as a query string or a JSON body gives them. */
@@ -22,6 +22,7 @@ export function parseSubscription(
   parameters: Parameters,
   headers: IncomingHttpHeaders,
   caller: Caller,
+  maxTopics: number,
 ): Subscription {
   const heartbeat = one(parameters, 'heartbeat');
   if (heartbeat !== undefined && heartbeat !== 'event') {
@@ -31,10 +32,10 @@ export function parseSubscription(
     );
   }
   return {
+    caller,
     tenant: caller.tenant,
-    filter: parseFilter(parameters, caller),
+    filter: parseFilter(parameters, caller, maxTopics),
     lastEventId: parseLastEventId(parameters, headers),
-    expiresAt: caller.expiresAt,
     named: parseFlag(parameters, 'named'),
     collapse: parseFlag(parameters, 'collapse'),
     heartbeatEvent: heartbeat === 'event',
@@ -46,7 +47,7 @@ export function parseSubscription(
  *
  * @throws Problem `topic-invalid`, `topics-too-many`, `topic-forbidden`, `query-invalid`
  */
-export function parseFilter(parameters: Parameters, caller: Caller): TopicFilter {
+export function parseFilter(parameters: Parameters, caller: Caller, maxTopics: number): TopicFilter {
   const types = list(parameters, 'type');
   if (types.length > MAX_NAMES || !types.every(type => isName(type))) {
     throw new Problem(
@@ -56,10 +57,10 @@ export function parseFilter(parameters: Parameters, caller: Caller): TopicFilter
   }
   const asked = list(parameters, 'topic');
   if (asked.length === 0) return new TopicFilter(caller.topics, types);
-  if (asked.length > MAX_NAMES) {
+  if (asked.length > maxTopics) {
     throw new Problem(
       'topics-too-many',
-      `Ask for at most ${MAX_NAMES} topics, or for a whole kind with kind:*.`,
+      `Ask for at most ${maxTopics} topics, or for a whole kind with kind:*.`,
     );
   }
   for (const pattern of asked) {
@@ -73,11 +74,7 @@ export function parseFilter(parameters: Parameters, caller: Caller): TopicFilter
         },
       );
     }
-    if (!mayRead(caller, pattern)) {
-      throw new Problem('topic-forbidden', `The credential does not grant the topic "${pattern}".`, {
-        topic: pattern,
-      });
-    }
+    requireRead(caller, pattern);
   }
   return new TopicFilter([...new Set(asked)], types);
 }

@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { Observable, type Subscriber as Observer } from 'rxjs';
+import type { Caller } from '../access/caller.js';
 import { formatCursor } from '../log/cursor.js';
 import type { TopicFilter } from '../log/topic.filter.js';
 import type { Bundle } from './bundle.js';
@@ -37,6 +38,7 @@ import type { Subscription } from './subscription.js';
  * began; only up to there newer events hide older ones with the same key.
  */
 export class Subscriber implements Listener {
+  readonly caller: Caller;
   readonly tenant: string;
   readonly filter: TopicFilter;
   /** What to write; subscribed to once. Completes when the stream ends on purpose. */
@@ -66,6 +68,7 @@ export class Subscriber implements Listener {
     /** Called once, when nothing of the subscriber and its connection is left. */
     private readonly closed: (subscriber: Subscriber) => void,
   ) {
+    this.caller = subscription.caller;
     this.tenant = subscription.tenant;
     this.filter = subscription.filter;
     this.replay = new Replay(context, subscription);
@@ -123,7 +126,7 @@ export class Subscriber implements Listener {
   }
 
   private get isExpired(): boolean {
-    return Date.now() >= this.subscription.expiresAt;
+    return Date.now() >= this.caller.expiresAt;
   }
 
   private async open(): Promise<void> {

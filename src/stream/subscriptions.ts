@@ -8,12 +8,13 @@ import {
 import { setTimeout } from 'node:timers/promises';
 import { defer, type Observable, of } from 'rxjs';
 import { CONFIG, type Config } from '../config/config.js';
-import { Outage } from '../database/outage.js';
+import { Outage } from '../errors/outage.js';
 import { reasonOf } from '../errors/reason.js';
+import { Revocations } from '../access/revocations.js';
 import { Epochs } from '../log/epochs.js';
 import { Tail } from '../tail/tail.js';
 import { Chunk } from './chunk.js';
-import { overload, retry } from './control.frames.js';
+import { end, overload, retry } from './control.frames.js';
 import { CursorJudge } from './cursor.judge.js';
 import type { Outlet } from './outlet.js';
 import { ReplayPages } from './replay.pages.js';
@@ -21,6 +22,7 @@ import { Router } from './router.js';
 import type { StreamContext } from './stream.context.js';
 import { Subscriber } from './subscriber.js';
 import type { Subscription } from './subscription.js';
+import { UserStreams } from './user.streams.js';
 
 /** How exact deadlines are, in milliseconds. */
 const TICK_MS = 250;
@@ -48,6 +50,8 @@ export class Subscriptions implements OnApplicationBootstrap, BeforeApplicationS
     epochs: Epochs,
     judge: CursorJudge,
     router: Router,
+    private readonly revocations: Revocations,
+    private readonly users: UserStreams,
     @Inject(CONFIG) private readonly config: Config,
   ) {
     this.context = {
@@ -65,6 +69,11 @@ export class Subscriptions implements OnApplicationBootstrap, BeforeApplicationS
   }
 
   onApplicationBootstrap(): void {
+    this.revocations.heard.subscribe(() => {
+      for (const subscriber of this.open.keys()) {
+        if (this.revocations.find(subscriber.caller)) subscriber.end('kicked');
+      }
+    });
     this.timer = setInterval(
       () => {
         this.tick();
@@ -81,8 +90,12 @@ export class Subscriptions implements OnApplicationBootstrap, BeforeApplicationS
       if (this.context.tail.isAway || this.open.size >= this.config.maxConnections) {
         return of(Chunk.of(overload()));
       }
+      // Since the guard let it pass.
+      if (this.revocations.find(subscription.caller)) return of(Chunk.of(retry(1_000) + end('kicked')));
+      if (!this.users.enter(subscription.caller)) return of(Chunk.of(overload()));
       const subscriber = new Subscriber(this.context, subscription, outlet, () => {
         this.open.delete(subscriber);
+        this.users.leave(subscription.caller);
       });
       this.open.set(subscriber, { outlet, rotateAt: this.rotateAt() });
       return subscriber.chunks;

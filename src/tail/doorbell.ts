@@ -34,6 +34,8 @@ export class Doorbell {
   readonly deaf = new Subject<void>();
 
   private readonly logger = new Logger(Doorbell.name);
+  /** Bells of others that this session hears, too. */
+  private readonly channels = new Map<string, Subject<void>>();
   private readonly heartbeatChannel = `belfry-heartbeat-${randomUUID()}`;
   private client: pg.Client | undefined;
   private heartbeat: NodeJS.Timeout | undefined;
@@ -54,6 +56,13 @@ export class Doorbell {
     return this.client !== undefined;
   }
 
+  /** Emits when another bell is rung. To be asked for before the start. */
+  channel(name: string): Subject<void> {
+    const rung = new Subject<void>();
+    this.channels.set(name, rung);
+    return rung;
+  }
+
   /** Resolves when LISTEN is in place. Rejects when the first try fails; later ones are repeated. */
   async start(): Promise<void> {
     await this.connect();
@@ -68,6 +77,7 @@ export class Doorbell {
     this.heard.complete();
     this.listening.complete();
     this.deaf.complete();
+    for (const rung of this.channels.values()) rung.complete();
   }
 
   /** Tells all instances about a head. Never inside the transaction that made it (see ARCHITECTURE). */
@@ -106,11 +116,14 @@ export class Doorbell {
     const client = this.database.listenSession();
     client.on('notification', ({ channel, payload }) => {
       if (channel === this.heartbeatChannel) this.heardHeartbeatAt = performance.now();
-      else this.heard.next(Number(payload));
+      else if (channel === CHANNEL) this.heard.next(Number(payload));
+      else this.channels.get(channel)?.next();
     });
     try {
       await client.connect();
-      const text = `listen ${CHANNEL}; listen "${this.heartbeatChannel}"`;
+      const text = [CHANNEL, this.heartbeatChannel, ...this.channels.keys()]
+        .map(name => `listen "${name}"`)
+        .join('; ');
       await client.query({ text, query_timeout: HEARTBEAT_MS } as pg.QueryConfig);
     } catch (error) {
       void this.database.close(client);

@@ -87,6 +87,8 @@ describe('a token', () => {
     ['a sub that is no string', { sub: 42 }],
     ['a sub that is too long for a topic', { sub: 'x'.repeat(196) }],
     ['a sub that is no Unicode', { sub: '\ud800' }],
+    ['a sub that no database can keep', { sub: 'a\u0000b' }],
+    ['a role that no database can keep', { roles: ['a\u0000b'] }],
     ['an exp that is no number', { exp: 'tomorrow' }],
     ['a tenant with a slash', { tenant: 'a/b' }],
     ['an empty tenant', { tenant: '' }],

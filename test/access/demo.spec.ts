@@ -137,7 +137,7 @@ describe('the demo secret', () => {
     const config = loadConfig({ BELFRY_DATA_DIR: fresh });
     const secrets = await Promise.all(Array.from({ length: 8 }, () => JwtSecret.load(config)));
     const marks = await Promise.all(
-      secrets.map(({ key }) => crypto.subtle.sign('HMAC', key, Buffer.from('x'))),
+      secrets.map(({ key }) => crypto.subtle.sign('HMAC', key!, Buffer.from('x'))),
     );
     expect(new Set(marks.map(mark => Buffer.from(mark).toString('hex'))).size).toBe(1);
     expect(await readdir(fresh)).toEqual(['jwt-secret']);

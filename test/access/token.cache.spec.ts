@@ -1,13 +1,17 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { SignJWT } from 'jose';
+import { IssuerKeys } from '../../src/access/issuer.keys.js';
 import { JwtSecret } from '../../src/access/jwt-secret.js';
 import { TokenCache } from '../../src/access/token.cache.js';
 import { TokenVerifier } from '../../src/access/token.verifier.js';
 import { SECRET, testConfig } from '../support/shell-app.js';
 
-async function verifier(env: NodeJS.ProcessEnv = {}): Promise<TokenVerifier> {
+async function verifier(
+  env: NodeJS.ProcessEnv = {},
+  cache = new TokenCache(testConfig(env)),
+): Promise<TokenVerifier> {
   const config = testConfig(env);
-  return new TokenVerifier(await JwtSecret.load(config), new TokenCache(config), config);
+  return new TokenVerifier(await JwtSecret.load(config), new IssuerKeys(cache, config), cache, config);
 }
 
 function sign(sub: string, exp = Math.floor(Date.now() / 1000) + 60, secret = SECRET): Promise<string> {
@@ -59,5 +63,19 @@ describe('a token that was found good', () => {
 
     const forgetful = await verifier({ TOKEN_CACHE_TOKENS: '0' });
     expect(await forgetful.verify(tokens[0]!)).not.toBe(await forgetful.verify(tokens[0]!));
+  });
+
+  it('is checked again after all were forgotten, also when that came while it was being checked', async () => {
+    const cache = new TokenCache(testConfig());
+    const access = await verifier({}, cache);
+    const token = await sign('ada');
+    const first = await access.verify(token);
+    cache.clear();
+    const second = access.verify(token);
+    cache.clear();
+    expect(await second).not.toBe(first);
+    const third = await access.verify(token);
+    expect(third).not.toBe(await second);
+    expect(await access.verify(token)).toBe(third);
   });
 });

@@ -38,7 +38,7 @@ describe('the configuration table of the README', () => {
   });
 
   // Whose defaults depend on others; the text of the row says how.
-  const told = new Set(['HOST', 'NODE_ENV']);
+  const told = new Set(['HOST', 'NODE_ENV', 'JWKS_ALGORITHMS']);
 
   it.each(documented().filter(([variable]) => !told.has(variable)))(
     'gives %s its default, %s',
@@ -52,10 +52,17 @@ describe('the configuration table of the README', () => {
     },
   );
 
-  it('gives HOST its two defaults', () => {
-    const row = readFileSync('README.md', 'utf8')
+  const rowOf = (variable: string) =>
+    readFileSync('README.md', 'utf8')
       .split('\n')
-      .find(line => line.startsWith('| `HOST`'));
+      .find(line => line.startsWith(`| \`${variable}\``));
+
+  it('gives JWKS_ALGORITHMS all of its default', () => {
+    expect(rowOf('JWKS_ALGORITHMS')).toContain(`unset: \`${loadConfig({}).jwksAlgorithms.join(', ')}\``);
+  });
+
+  it('gives HOST its two defaults', () => {
+    const row = rowOf('HOST');
     const secret = 'k3Zp9-vQ7w_Lm2x'.repeat(3);
     expect(row).toContain(`\`${loadConfig({}).host}\` in demo mode`);
     expect(row).toContain(

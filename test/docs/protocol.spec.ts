@@ -1,14 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
-import { existsSync, readFileSync } from 'node:fs';
-import ts from 'typescript';
+import { readFileSync } from 'node:fs';
+import { missingOf, type Reference, referencesIn, withoutReferences } from './references.js';
 
 /** One paragraph or list item of PROTOCOL.md that obliges the service, and the tests that it names. */
 interface Rule {
   readonly text: string;
-  readonly tests: readonly { readonly file: string; readonly title: string }[];
+  readonly tests: readonly Reference[];
 }
 
-const REFERENCE = /\[([^\]]+)\]\(\1\): `([^`]+)`/g;
 const KEY_WORD = /\bMUST\b/;
 
 /** Examples and the quoted key words of RFC 2119 oblige nobody. */
@@ -19,40 +18,9 @@ function rulesOf(markdown: string): Rule[] {
     .split(/\n(?=\s*[-*] )|\n\n+/)
     .filter(block => KEY_WORD.test(block) && !block.includes('Every MUST and MUST NOT binds'))
     .map(block => ({
-      text: block.replace(REFERENCE, '').replaceAll('<br>', '').replace(/\s+/g, ' ').trim(),
-      tests: [...block.matchAll(REFERENCE)].map(([, file = '', title = '']) => ({ file, title })),
+      text: withoutReferences(block).replaceAll('<br>', '').replace(/\s+/g, ' ').trim(),
+      tests: referencesIn(block),
     }));
-}
-
-/** The titles of a file's tests, each behind those of its groups; a skipped one shows nothing. */
-function titlesOf(file: string): string[] {
-  const source = ts.createSourceFile(file, readFileSync(file, 'utf8'), ts.ScriptTarget.Latest);
-  const titles: string[] = [];
-  const visit = (node: ts.Node, groups: readonly string[]): void => {
-    let inside = groups;
-    if (ts.isCallExpression(node)) {
-      const [title] = node.arguments;
-      const name = callee(node.expression);
-      if (title && ts.isStringLiteralLike(title)) {
-        if (name === 'describe') inside = [...groups, title.text];
-        else if (name === 'it') titles.push([...groups, title.text].join(' › '));
-      }
-    }
-    ts.forEachChild(node, child => {
-      visit(child, inside);
-    });
-  };
-  visit(source, []);
-  return titles;
-}
-
-/** `it` for `it(…)` and for the call behind `it.each(…)`; undefined for `it.skip` and whatever else is called. */
-function callee(expression: ts.Expression): string | undefined {
-  if (ts.isIdentifier(expression)) return expression.text;
-  if (!ts.isCallExpression(expression) || !ts.isPropertyAccessExpression(expression.expression))
-    return undefined;
-  const { name, expression: root } = expression.expression;
-  return name.text === 'each' && ts.isIdentifier(root) ? root.text : undefined;
 }
 
 describe('PROTOCOL.md', () => {
@@ -67,14 +35,7 @@ describe('PROTOCOL.md', () => {
   });
 
   it('names tests that exist', () => {
-    const titles = new Map<string, string[]>();
-    const missing = rules
-      .flatMap(({ tests }) => tests)
-      .filter(({ file, title }) => {
-        if (!titles.has(file)) titles.set(file, existsSync(file) ? titlesOf(file) : []);
-        return !titles.get(file)!.some(path => path === title || path.endsWith(` › ${title}`));
-      });
-    expect(missing).toEqual([]);
+    expect(missingOf(rules.flatMap(({ tests }) => tests))).toEqual([]);
   });
 });
 

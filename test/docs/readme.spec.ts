@@ -1,57 +1,20 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { newFolder, TestProcess } from '../database/processes.js';
+import { bash, blocksOf, missingOf } from './examples.js';
 
 const README = readFileSync('README.md', 'utf8');
 /** The one line of the walk-through that says where the service is. */
 const ADDRESS = /^BELFRY=.*$/m;
 const SECRET = randomBytes(32).toString('base64url');
 
-const missing = ['bash', 'curl', 'git', 'sed', 'grep'].filter(
-  program => spawnSync(program, ['--version']).error !== undefined,
-);
-if (missing.length > 0) {
-  process.stderr.write(`The README is not tried out here: this machine has no ${missing.join(', no ')}.\n`);
-}
+const missing = missingOf('README.md', ['bash', 'curl', 'git', 'sed', 'grep']);
 const describeWhereItRuns = missing.length > 0 ? describe.skip : describe;
-
-/** The bash blocks under `<!-- name -->`, as somebody would paste them one after the other. */
-function blocks(name: string): string {
-  const found = [...README.matchAll(new RegExp(`^<!-- ${name} -->\\n+\`\`\`bash\\n([^]*?)^\`\`\``, 'gm'))];
-  return found.map(([, block]) => block).join('\n');
-}
-
-interface Result {
-  readonly code: number | null;
-  readonly output: string;
-}
-
-/** Runs a script in bash, in a folder; what it leaves running in the background ends with it. */
-async function bash(script: string, cwd: string, env: NodeJS.ProcessEnv = {}): Promise<Result> {
-  const child = spawn('bash', ['-c', script], {
-    cwd,
-    env: { ...process.env, ...env },
-    // Its own group, so that the background can be ended too.
-    detached: true,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', text => (output += String(text)));
-  const closed = once(child, 'close');
-  const [code] = (await once(child, 'exit')) as [number | null];
-  try {
-    process.kill(-child.pid!, 'SIGKILL');
-  } catch {
-    // Nothing was left.
-  }
-  await closed;
-  return { code, output };
-}
+const blocks = (name: string): string => blocksOf('README.md', name);
 
 /** A history whose subjects are as awkward as subjects can be. */
 async function repository(folder: string, commits: number): Promise<string> {

@@ -25,6 +25,7 @@ describe('on a bare connection', () => {
 
   it.each([
     ['no HTTP at all', 'hello\r\n\r\n', 400, 'request-invalid'],
+    ['a target without a path', 'GET http:// HTTP/1.1\r\nHost: x\r\n\r\n', 400, 'request-invalid'],
     ['a header without a name', 'GET / HTTP/1.1\r\nHost: x\r\n: y\r\n\r\n', 400, 'request-invalid'],
     [
       'headers without end',
@@ -39,6 +40,28 @@ describe('on a bare connection', () => {
     expect(connection.received).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
     expect(connection.received).toMatch(/\r\nContent-Type: application\/problem\+json\r\n/);
     expect(JSON.parse(connection.received.split('\r\n\r\n')[1]!)).toMatchObject({ status, code });
+  });
+
+  it('a request without a Host is refused, unless it is older than Host', async () => {
+    const answers = [];
+    for (const version of ['1.1', '1.0']) {
+      const connection = await RawConnection.open(belfry);
+      connection.write(`GET /health/live HTTP/${version}\r\n\r\n`);
+      const { status, body } = (await connection.answer('GET'))!;
+      answers.push([status, (JSON.parse(body) as { code?: string }).code]);
+      connection.cut();
+    }
+    expect(answers).toEqual([
+      [400, 'request-invalid'],
+      [200, undefined],
+    ]);
+  });
+
+  it('an expectation that nobody knows is ignored', async () => {
+    const connection = await RawConnection.open(belfry);
+    connection.write('GET /health/live HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\n\r\n');
+    await connection.receives(/^HTTP\/1\.1 200 [^]*"ok"/);
+    connection.cut();
   });
 
   it('a request target may be a whole URL', async () => {

@@ -86,8 +86,8 @@ describe('the way of an event to many sockets', () => {
     const asked = query.mock.calls.map(([what]) =>
       typeof what === 'string' ? what : (what as { text: string }).text,
     );
-    // The safety poll and the heartbeat of the doorbell go on.
-    expect(asked.filter(text => !/log_floor|pg_notify/.test(text))).toEqual([]);
+    // The safety poll, the heartbeat of the doorbell and what instances tell each other go on.
+    expect(asked.filter(text => !/log_floor|pg_notify|belfry\.instances/.test(text))).toEqual([]);
     cut(clients);
   });
 

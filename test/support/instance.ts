@@ -17,6 +17,8 @@ export interface Claims {
   readonly scope?: string;
   /** Seconds since 1970. */
   readonly exp?: number;
+  /** The same. */
+  readonly iat?: number;
 }
 
 /** A token; by default of user alice, in the default tenant, for an hour. */
@@ -91,7 +93,7 @@ export class Instance {
         : { body: isText ? (body as string) : JSON.stringify(body), duplex: 'half' }),
     });
     const text = await response.text();
-    const isJson = /json/.test(response.headers.get('content-type') ?? '');
+    const isJson = text !== '' && /json/.test(response.headers.get('content-type') ?? '');
     return {
       status: response.status,
       headers: response.headers,

@@ -14,10 +14,11 @@ import { ErrorsModule } from '../../src/errors/errors.module.js';
 import { dressHttp } from '../../src/http-shell.js';
 import { createLogger, PinoLogger } from '../../src/operations/logger.js';
 import { OperationsModule } from '../../src/operations/operations.module.js';
+import { TestDatabase } from './databases.js';
 
 export const SECRET = 'a key for the tests: k3Zp9-vQ7w_Lm2x';
 
-/** A configuration outside demo mode; the database is never called. */
+/** A configuration outside demo mode; the application brings a database of its own. */
 export function testConfig(env: NodeJS.ProcessEnv = {}): Config {
   return loadConfig({
     DATABASE_URL: 'postgres://127.0.0.1:1/none',
@@ -42,9 +43,12 @@ export class ShellApp {
     readonly port: number,
     /** The log, one parsed line each. */
     readonly logs: Record<string, unknown>[],
+    private readonly database: TestDatabase,
   ) {}
 
-  static async start(config: Config, controllers: ModuleMetadata['controllers'] = []): Promise<ShellApp> {
+  static async start(given: Config, controllers: ModuleMetadata['controllers'] = []): Promise<ShellApp> {
+    const database = await TestDatabase.create();
+    const config = { ...given, databaseUrl: database.url };
     @Module({
       imports: [ConfigModule.forRoot(config), ErrorsModule, AccessModule.forRoot(config), OperationsModule],
       controllers,
@@ -62,12 +66,13 @@ export class ShellApp {
     });
     dressHttp(nest, config, logger);
     await nest.listen(0, '127.0.0.1');
-    return new ShellApp(nest, (nest.getHttpServer().address() as AddressInfo).port, logs);
+    return new ShellApp(nest, (nest.getHttpServer().address() as AddressInfo).port, logs, database);
   }
 
   async stop(): Promise<void> {
     this.nest.getHttpServer().closeAllConnections();
     await this.nest.close();
+    await this.database.drop();
   }
 
   /** A body that is no Buffer is sent as JSON. */

@@ -1,0 +1,104 @@
+-- Credentials that are kept here and not signed elsewhere, what was taken back of them, and who may do what in this
+-- schema.
+
+-- A key is bk_<id>_<secret>. The secret is random and long, so a plain hash of it is as good as a slow one.
+create table belfry.api_keys (
+  id text not null,
+  tenant text not null,
+  name text not null,
+  -- SHA-256 of the secret.
+  secret_hash bytea not null,
+  scopes text[] not null,
+  created_at timestamptz not null default now(),
+  expires_at timestamptz,
+  revoked_at timestamptz,
+  -- To the minute.
+  last_used_at timestamptz,
+  constraint api_keys_pkey primary key (id)
+);
+create index api_keys_by_tenant on belfry.api_keys (tenant, created_at);
+
+-- Good once, for seconds: not worth writing ahead.
+create unlogged table belfry.tickets (
+  -- SHA-256 of the ticket.
+  hash bytea not null,
+  tenant text not null,
+  -- What its stream is granted.
+  grants jsonb not null,
+  expires_at timestamptz not null,
+  constraint tickets_pkey primary key (hash)
+);
+create index tickets_by_age on belfry.tickets (expires_at);
+
+-- What is not to be let in any more: a key, or the tokens that a user had until then. Of each the newest counts. They are
+-- numbered in the order in which they are committed (see belfry.revoke), so that whoever has read up to one misses none.
+create table belfry.revocations (
+  n bigint not null generated always as identity,
+  tenant text not null,
+  key_id text,
+  sub text,
+  revoked_at timestamptz not null,
+  constraint revocations_pkey primary key (n),
+  constraint revocations_of_one check (num_nonnulls(key_id, sub) = 1)
+);
+create index revocations_by_subject on belfry.revocations (tenant, coalesce(key_id, sub));
+
+create function belfry.revoke(tenant text, key_id text, sub text) returns timestamptz
+language plpgsql volatile
+as $$
+declare
+  moment timestamptz;
+begin
+  perform pg_advisory_xact_lock(1650815078, 4);
+  moment := clock_timestamp();
+  if revoke.key_id is not null then
+    update belfry.api_keys k set revoked_at = coalesce(k.revoked_at, moment)
+    where k.id = revoke.key_id and k.tenant = revoke.tenant;
+    if not found then
+      return null;
+    end if;
+  end if;
+  delete from belfry.revocations r
+  where r.tenant = revoke.tenant and coalesce(r.key_id, r.sub) = coalesce(revoke.key_id, revoke.sub)
+    and (r.key_id is null) = (revoke.key_id is null);
+  insert into belfry.revocations (tenant, key_id, sub, revoked_at)
+  values (revoke.tenant, revoke.key_id, revoke.sub, moment);
+  perform pg_notify('belfry_revoked', '');
+  return moment;
+end
+$$;
+comment on function belfry.revoke(text, text, text) is 'Takes back a key, or what a user was issued until now, and tells all instances; null: no such key.';
+
+-- What the instances tell each other every few seconds; an instance that is not heard of for a while is gone.
+create unlogged table belfry.instances (
+  id uuid not null,
+  seen_at timestamptz not null,
+  -- Open streams of each user who has several: {tenant: {sub: n}}.
+  streams jsonb not null,
+  constraint instances_pkey primary key (id)
+);
+
+-- New partitions belong to whoever owns the log. The service calls this and may be somebody else.
+alter function belfry.extend_log(bigint, bigint) security definer set search_path = pg_catalog, pg_temp;
+
+-- Nobody gets anything in this schema but by a GRANT.
+revoke execute on all functions in schema belfry from public;
+
+-- Lets a role run the service, and no more than that: what is in the log is never changed by it, nor is the schema. To be
+-- called by the owner after each migration, because there may be new tables.
+create function belfry.admit_service(service name) returns void
+language plpgsql volatile
+as $$
+begin
+  execute format('grant usage on schema belfry to %I', service);
+  execute format('grant execute on all functions in schema belfry to %I', service);
+  execute format('revoke execute on function belfry.admit_service(name) from %I', service);
+  execute format('grant select, insert on belfry.events, belfry.dedupe to %I', service);
+  execute format('grant select on belfry.epochs, belfry.partitions, belfry.floors to %I', service);
+  execute format('grant select, insert, delete on belfry.voided_batches, belfry.tickets, belfry.revocations to %I', service);
+  execute format('grant select, insert, update on belfry.api_keys to %I', service);
+  execute format('grant select, insert, update, delete on belfry.instances to %I', service);
+end
+$$;
+comment on function belfry.admit_service(name) is 'Grants a role what the service needs, and nothing else.';
+revoke execute on function belfry.admit_service(name) from public;

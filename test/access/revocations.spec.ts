@@ -1,0 +1,125 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { History } from '../../src/events/history.js';
+import { until } from '../support/conditions.js';
+import { TestDatabase } from '../support/databases.js';
+import { admin, type Answer, type Claims, Instance, tokenFor } from '../support/instance.js';
+
+const seconds = (): number => Math.floor(Date.now() / 1000);
+
+describe('a revocation', () => {
+  let database: TestDatabase;
+  let belfry: Instance;
+  let other: Instance;
+
+  beforeAll(async () => {
+    database = await TestDatabase.create();
+    [belfry, other] = await Promise.all([Instance.start(database.url), Instance.start(database.url)]);
+  });
+  afterAll(async () => {
+    await Promise.all([belfry.stop(), other.stop()]);
+    await database.drop();
+  });
+
+  const revoke = async (body: object, token?: string): Promise<Answer> =>
+    belfry.request('POST', '/v1/admin/revocations', { token: token ?? (await admin()), body });
+
+  /** Of a token that was issued some seconds ago. */
+  const issued = (sub: string, ago: number, claims: Claims = {}) =>
+    tokenFor({ sub, iat: seconds() - ago, ...claims });
+
+  const read = (token: string, at = belfry) => at.request('GET', '/v1/events', { token });
+
+  it("ends a user's streams on all instances, and no other's", async () => {
+    const token = await issued('eve', 10);
+    const streams = await Promise.all(
+      [belfry, other].flatMap(at => [at.stream('', { token }), at.stream('?topic=all', { token })]),
+    );
+    const spared = await Promise.all([
+      belfry.stream('', { token: await issued('bob', 10) }),
+      other.stream('', { token: await issued('eve', 10, { tenant: 'acme' }) }),
+    ]);
+    await Promise.all([...streams, ...spared].map(client => client.isReady()));
+
+    const began = performance.now();
+    const answer = await revoke({ sub: 'eve' });
+    expect(answer.status).toBe(201);
+    expect(answer.json).toMatchObject({ tenant: 'default', sub: 'eve' });
+    await Promise.all(streams.map(client => client.isClosed()));
+    expect(performance.now() - began).toBeLessThan(2_000);
+    for (const client of streams) {
+      expect(client.controls('end').map(({ data }) => data)).toEqual(['{"reason":"kicked"}']);
+    }
+    await other.publish({ topic: 'all', type: 'after' });
+    await spared[0].hears(1);
+    for (const client of spared) {
+      expect(client.closed).toBe(false);
+      client.cut();
+    }
+  });
+
+  it('refuses what was issued until then, also when it was found good before, and takes what is issued later', async () => {
+    const before = await issued('mallory', 10);
+    const undated = await tokenFor({ sub: 'mallory' });
+    for (const token of [before, undated]) {
+      for (const at of [belfry, other]) expect((await read(token, at)).status).toBe(200);
+    }
+    expect((await revoke({ sub: 'mallory', tenant: 'default' })).status).toBe(201);
+    await until('the other instance knows', async () => (await read(before, other)).status === 401);
+    for (const token of [before, undated]) {
+      for (const at of [belfry, other]) {
+        expect((await read(token, at)).json).toMatchObject({ status: 401, code: 'token-revoked' });
+      }
+    }
+    expect((await read(await issued('mallory', -1))).status).toBe(200);
+    expect((await read(await issued('mallory', 10, { tenant: 'acme' }))).status).toBe(200);
+    const late = await Instance.start(database.url);
+    expect((await read(before, late)).json).toMatchObject({ code: 'token-revoked' });
+    await late.stop();
+  });
+
+  it('takes the tickets that the user got, too', async () => {
+    const token = await issued('trent', 10);
+    const { ticket } = (await belfry.request('POST', '/v1/tickets', { token })).json as { ticket: string };
+    await revoke({ sub: 'trent' });
+    const answer = await belfry.request('GET', `/v1/stream?ticket=${ticket}`);
+    expect(answer.json).toMatchObject({ status: 401, code: 'token-revoked' });
+  });
+
+  it('ends a read that waits', async () => {
+    const token = await issued('walter', 10);
+    const head = (await read(token)).json as { cursor: string };
+    const waiting = belfry.request('GET', `/v1/events?after=${head.cursor}&wait=60s`, { token });
+    const { waiting: those } = belfry.app.get<object, { waiting: ReadonlyMap<unknown, unknown> }>(History);
+    await until('the request waits', () => those.size === 1);
+    await revoke({ sub: 'walter' });
+    expect((await waiting).json).toMatchObject({ status: 401, code: 'token-revoked' });
+  });
+
+  it('is found without a bell', async () => {
+    const token = await issued('peggy', 10);
+    const client = await (await other.stream('', { token })).isReady();
+    await database.rows(
+      "insert into belfry.revocations (tenant, sub, revoked_at) values ('default', 'peggy', clock_timestamp())",
+    );
+    await client.isClosed();
+    expect(client.controls('end')[0]?.data).toBe('{"reason":"kicked"}');
+  });
+
+  it('of the same user again replaces the one before', async () => {
+    await revoke({ sub: 'victor' });
+    await revoke({ sub: 'victor' });
+    const rows = await database.rows("select from belfry.revocations where sub = 'victor'");
+    expect(rows).toHaveLength(1);
+  });
+
+  it.each<[string, object, Claims, number, string]>([
+    ['without the scope', { sub: 'x' }, { scope: 'publish tickets' }, 403, 'scope-missing'],
+    ['in another tenant', { sub: 'x', tenant: 'acme' }, { scope: 'admin' }, 403, 'tenant-forbidden'],
+    ['of an unknown key', { keyId: 'nobody' }, { scope: 'admin' }, 404, 'not-found'],
+    ['of both', { sub: 'x', keyId: 'y' }, { scope: 'admin' }, 400, 'body-invalid'],
+    ['of nothing', {}, { scope: 'admin' }, 400, 'body-invalid'],
+    ['of what is no name', { sub: 7 }, { scope: 'admin' }, 400, 'body-invalid'],
+  ])('is refused %s', async (_what, body, claims, status, code) => {
+    expect((await revoke(body, await tokenFor(claims))).json).toMatchObject({ status, code });
+  });
+});
