@@ -25,5 +25,7 @@ export default {
   },
   globalSetup: '<rootDir>/test/support/global-setup.ts',
   globalTeardown: '<rootDir>/test/support/global-teardown.ts',
+  // Most of the time they wait, for Postgres and for each other; more of them would take more sessions than it has.
+  maxWorkers: 2,
   testTimeout: 30_000,
 };
