@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { figures, goal, type Scenario } from '../scenario.js';
 import type { Target } from '../contender.js';
 
-const CONNECTIONS = 10_000;
+const CONNECTIONS = { quick: 5_000, full: 10_000 };
 /** Come and gone before anything is measured, so that what a server makes once is not counted. */
 const EARLIER = 100;
 
@@ -21,7 +21,7 @@ export const idle: Scenario = {
   name: 'idle',
   title: 'Resident memory of idle connections; settled: after a forced garbage collection',
   async run(lab) {
-    const count = lab.connections(CONNECTIONS);
+    const count = lab.connections(lab.settings.quick ? CONNECTIONS.quick : CONNECTIONS.full);
     // The longer one sees a heartbeat of every connection.
     const ms = lab.duration(1_000, 20_000);
     const rounds = await lab.rounds(lab.contenders(), async (contender, stage): Promise<Turn> => {
