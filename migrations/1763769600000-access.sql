@@ -95,9 +95,9 @@ begin
   execute format('revoke execute on function belfry.admit_service(name) from %I', service);
   execute format('grant select, insert on belfry.events, belfry.dedupe to %I', service);
   execute format('grant select on belfry.epochs, belfry.partitions, belfry.floors to %I', service);
-  execute format('grant select, insert, delete on belfry.voided_batches, belfry.tickets, belfry.revocations to %I', service);
+  execute format('grant select, insert, delete on belfry.voided_batches, belfry.revocations to %I', service);
   execute format('grant select, insert, update on belfry.api_keys to %I', service);
-  execute format('grant select, insert, update, delete on belfry.instances to %I', service);
+  execute format('grant select, insert, update, delete on belfry.tickets, belfry.instances to %I', service);
 end
 $$;
 comment on function belfry.admit_service(name) is 'Grants a role what the service needs, and nothing else.';

@@ -44,7 +44,8 @@ export function dressHttp(app: NestExpressApplication, config: Config, logger: L
     });
   }
   // Nest's type leaves out `verify`, because it is how Nest itself keeps raw bodies, which is off here.
-  const parser = { limit: BODY_BYTES, type: isParsed, verify: requireUtf8 };
+  // Not inflated: it is read before anybody is asked who they are, and a little may become a lot.
+  const parser = { limit: BODY_BYTES, type: isParsed, verify: requireUtf8, inflate: false };
   app.useBodyParser('json', parser);
 
   const server = app.getHttpServer();

@@ -1,4 +1,4 @@
-import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import { Injectable, type BeforeApplicationShutdown } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 
@@ -41,6 +41,8 @@ interface Remembered {
 
 /** Keys whose callers are remembered, at most so many. */
 const REMEMBERED_KEYS = 10_000;
+/** And looked up again after so long, in milliseconds, should somebody have changed or deleted their rows. */
+const REMEMBERED_MS = 60_000;
 /** Keys in one list, the newest ones. */
 const LISTED_KEYS = 10_000;
 /** The hash of a secret that nobody has. */
@@ -65,9 +67,12 @@ const REVOKE = `
 
 /** The credentials of backends: `bk_<id>_<secret>`, with a tenant and scopes, until they expire or are revoked. */
 @Injectable()
-export class ApiKeys implements OnApplicationShutdown {
+export class ApiKeys implements BeforeApplicationShutdown {
   /** By id. Only keys that were shown with their secret, so that guessing pushes nobody out. */
-  private readonly remembered = new LRUCache<string, Remembered>({ max: REMEMBERED_KEYS });
+  private readonly remembered = new LRUCache<string, Remembered>({
+    max: REMEMBERED_KEYS,
+    ttl: REMEMBERED_MS,
+  });
   private readonly lookup: KeyLookup;
   private readonly uses: KeyUses;
 
@@ -137,8 +142,8 @@ export class ApiKeys implements OnApplicationShutdown {
     return true;
   }
 
-  /** By now no request is under way. */
-  async onApplicationShutdown(): Promise<void> {
+  /** As long as there are sessions. */
+  async beforeApplicationShutdown(): Promise<void> {
     await this.uses.stop();
   }
 

@@ -14,6 +14,8 @@ export interface Caller {
   readonly expiresAt: number;
   /** When the credential was issued, in epoch milliseconds; undefined when it does not say. */
   readonly issuedAt?: number;
+  /** It came with a ticket, which is spent by now: whoever is told to come back needs another one. */
+  readonly byTicket?: boolean;
   /** The API key that it is, or that its ticket was got with. */
   readonly keyId?: string;
 }

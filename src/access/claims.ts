@@ -53,7 +53,8 @@ export function callerFrom(claims: z.infer<typeof CLAIMS>): Caller {
     ],
     wildcards: wildcardsOf(scopes, claims.topics.filter(isWildcard)),
     expiresAt: Math.min(claims.exp * 1000, END_OF_TIME),
-    ...(claims.iat === undefined ? {} : { issuedAt: claims.iat * 1000 }),
+    // By the clock of an issuer that is ahead it may be to come, and would outlive a revocation of now.
+    ...(claims.iat === undefined ? {} : { issuedAt: Math.min(claims.iat * 1000, Date.now()) }),
   };
 }
 

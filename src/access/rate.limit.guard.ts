@@ -32,7 +32,7 @@ export class RateLimitGuard extends ThrottlerGuard {
     const caller = callerOf(requestOf(context));
     if (caller === undefined) throw new Error('only who is known is counted');
     const { keyId, tenant, sub } = caller;
-    if (keyId !== undefined) return `key ${keyId}`;
+    if (keyId !== undefined && isBackend(caller)) return `key ${keyId}`;
     // There is no space in the name of a tenant.
     return `${isBackend(caller) ? 'backend' : 'user'} ${tenant} ${sub}`;
   }
@@ -50,7 +50,8 @@ export class RateLimitGuard extends ThrottlerGuard {
     if (this.reflector.get<boolean | undefined>(SSE_METADATA, context.getHandler()) !== true) {
       return Promise.reject(new Problem('rate-limited', undefined, { retryAfterSeconds: timeToBlockExpire }));
     }
-    turnAway(requestOf(context), 'overload');
+    const request = requestOf(context);
+    turnAway(request, callerOf(request)?.byTicket ? 'ticket-spent' : 'overload');
     return Promise.resolve();
   }
 }

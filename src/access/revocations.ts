@@ -4,7 +4,7 @@ import { Database } from '../database/database.js';
 import type { ProblemCode } from '../errors/catalogue.js';
 import { reasonOf } from '../errors/reason.js';
 import { Doorbell } from '../tail/doorbell.js';
-import { isKeyId } from './api.key.js';
+import { isKeyId, KEY_PREFIX } from './api.key.js';
 import type { Caller } from './caller.js';
 
 /** The table is looked at so often even when no bell rings, in milliseconds. */
@@ -77,6 +77,7 @@ export class Revocations implements OnApplicationBootstrap, OnApplicationShutdow
    */
   find({ tenant, sub, keyId, issuedAt = -Infinity }: Caller): ProblemCode | undefined {
     if (keyId !== undefined && this.keys.has(nameOf(tenant, keyId))) return 'key-revoked';
+    if (sub === `${KEY_PREFIX}${keyId ?? ''}`) return undefined;
     const revokedAt = this.users.get(nameOf(tenant, sub));
     return revokedAt !== undefined && issuedAt <= revokedAt ? 'token-revoked' : undefined;
   }

@@ -79,7 +79,13 @@ export class Tickets {
     });
     if (!row?.good) throw new Problem('ticket-spent');
     const { expiresAt, ...grants } = row.grants;
-    return { ...grants, tenant: row.tenant, scopes: new Set(), expiresAt: expiresAt ?? Infinity };
+    return {
+      ...grants,
+      tenant: row.tenant,
+      scopes: new Set(),
+      expiresAt: expiresAt ?? Infinity,
+      byTicket: true,
+    };
   }
 }
 

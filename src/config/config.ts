@@ -120,7 +120,10 @@ const SCHEMA = z.object({
     .optional(),
   JWKS_URL: z
     .string()
-    .refine(value => /^https?:\/\//.test(value) && URL.canParse(value), 'an https:// URL')
+    .refine(
+      value => /^https?:\/\/[^@]+$/.test(value) && URL.canParse(value),
+      'an https:// URL, without user and password',
+    )
     .optional(),
   JWKS_ALGORITHMS: z
     .string()

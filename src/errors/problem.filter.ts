@@ -21,8 +21,11 @@ export class ProblemFilter implements ExceptionFilter {
     const request = http.getRequest<Request & { id?: unknown }>();
     const requestId = typeof request.id === 'string' ? request.id : undefined;
     const problem = problemOf(exception);
+    const response = http.getResponse<ServerResponse>();
+    // Perhaps it was answered already, because its body did not come in time.
+    if (response.writableEnded) return;
     this.log(problem, requestId);
-    answerProblem(http.getResponse<ServerResponse>(), problem, requestId);
+    answerProblem(response, problem, requestId);
   }
 
   private log(problem: Problem, requestId: string | undefined): void {

@@ -76,7 +76,7 @@ export class EventsController {
         return { events: await this.publisher.publishRequest(caller.tenant, events, idempotencyKey) };
       }
       case 'application/x-ndjson':
-        return this.linePublisher.publish(caller.tenant, request, idempotencyKey);
+        return this.linePublisher.publish(caller, request, idempotencyKey);
       default:
         throw new Problem(
           'media-type-unsupported',

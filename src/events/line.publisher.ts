@@ -1,6 +1,9 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Request } from 'express';
+import type { Caller } from '../access/caller.js';
+import { Revocations } from '../access/revocations.js';
 import { CONFIG, type Config } from '../config/config.js';
+import type { ProblemCode } from '../errors/catalogue.js';
 import { Problem } from '../errors/problem.js';
 import type { Placed } from '../log/append.batch.js';
 import { AppendError } from '../log/append.error.js';
@@ -25,13 +28,14 @@ export interface LinesStored {
 export class LinePublisher {
   constructor(
     private readonly publisher: Publisher,
+    private readonly revocations: Revocations,
     @Inject(CONFIG) private readonly config: Config,
   ) {}
 
   /**
    * @throws Problem with the line that stopped it, how many before it are stored, and the last one's cursor
    */
-  async publish(tenant: string, request: Request, idempotencyKey: string | undefined): Promise<LinesStored> {
+  async publish(caller: Caller, request: Request, idempotencyKey: string | undefined): Promise<LinesStored> {
     const encoding = request.headers['content-encoding'] ?? 'identity';
     if (encoding !== 'identity') {
       throw new Problem('media-type-unsupported', 'Send NDJSON without Content-Encoding.');
@@ -44,9 +48,12 @@ export class LinePublisher {
     try {
       const chunks = chunksOf(request, uploadIdleMs);
       for await (const { events, lines, problem } of readLines(chunks, maxDataBytes)) {
+        // An upload may outlast the credential that began it.
+        const refusal = this.refusalOf(caller);
+        if (refusal) throw new Problem(refusal, undefined, { stored, last });
         for (let done = 0; done < events.length;) {
           const result = await this.publishSome(
-            tenant,
+            caller.tenant,
             events.slice(done),
             lines.slice(done),
             idempotencyKey,
@@ -78,6 +85,11 @@ export class LinePublisher {
       discard(request, uploadIdleMs);
     }
     return { stored, last };
+  }
+
+  private refusalOf(caller: Caller): ProblemCode | undefined {
+    if (caller.expiresAt <= Date.now()) return caller.keyId === undefined ? 'token-expired' : 'key-expired';
+    return this.revocations.find(caller);
   }
 
   /**

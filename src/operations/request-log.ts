@@ -9,6 +9,8 @@ type Next = () => void;
 
 /** What may be echoed into headers, logs and problem details as it came. */
 const REQUEST_ID = /^[A-Za-z0-9._~-]{1,64}$/;
+/** A ticket or a key, wherever somebody put it. */
+const SECRET = /\b(b[kt])_\w[\w-]{8,}/g;
 const SECRET_PARAMETERS = new Set(['ticket', 'token', 'access_token']);
 
 /**
@@ -65,7 +67,8 @@ function describe(request: IncomingMessage, remoteAddress: string | undefined): 
 }
 
 /** A ticket is a credential that has to travel in the URL, also when its name is written with percent signs. */
-function withoutSecrets(url: string): string {
+function withoutSecrets(given: string): string {
+  const url = given.replace(SECRET, '$1_[redacted]');
   const start = url.indexOf('?') + 1;
   if (start === 0) return url;
   const parameters = url.slice(start).split('&');

@@ -14,7 +14,7 @@ import { Revocations } from '../access/revocations.js';
 import { Epochs } from '../log/epochs.js';
 import { Tail } from '../tail/tail.js';
 import { Chunk } from './chunk.js';
-import { end, overload, retry } from './control.frames.js';
+import { end, overload, retry, ticketSpent } from './control.frames.js';
 import { CursorJudge } from './cursor.judge.js';
 import type { Outlet } from './outlet.js';
 import { ReplayPages } from './replay.pages.js';
@@ -86,16 +86,20 @@ export class Subscriptions implements OnApplicationBootstrap, BeforeApplicationS
   subscribe(subscription: Subscription, outlet: Outlet): Observable<Chunk> {
     // Counted when the frames are asked for: a client that left before that never is.
     return defer(() => {
-      if (this.draining) return of(Chunk.of(retry(Math.random() * this.config.drainMs)));
+      const { caller } = subscription;
+      const later = caller.byTicket ? ticketSpent : overload;
+      if (this.draining) {
+        return of(Chunk.of(caller.byTicket ? ticketSpent() : retry(Math.random() * this.config.drainMs)));
+      }
       if (this.context.tail.isAway || this.open.size >= this.config.maxConnections) {
-        return of(Chunk.of(overload()));
+        return of(Chunk.of(later()));
       }
       // Since the guard let it pass.
-      if (this.revocations.find(subscription.caller)) return of(Chunk.of(retry(1_000) + end('kicked')));
-      if (!this.users.enter(subscription.caller)) return of(Chunk.of(overload()));
+      if (this.revocations.find(caller)) return of(Chunk.of(retry(1_000) + end('kicked')));
+      if (!this.users.enter(caller)) return of(Chunk.of(later()));
       const subscriber = new Subscriber(this.context, subscription, outlet, () => {
         this.open.delete(subscriber);
-        this.users.leave(subscription.caller);
+        this.users.leave(caller);
       });
       this.open.set(subscriber, { outlet, rotateAt: this.rotateAt() });
       return subscriber.chunks;

@@ -41,7 +41,7 @@ beforeEach(() => {
 afterEach(async () => {
   jest.restoreAllMocks();
   proxy.open();
-  for (const one of opened) await one.onApplicationShutdown();
+  for (const one of opened) await one.beforeApplicationShutdown();
   await database.onApplicationShutdown();
 });
 
@@ -285,10 +285,10 @@ describe('the last use', () => {
   it('is written at shutdown, and nothing is noted after that', async () => {
     const [used, late] = await Promise.all([make(), make()]);
     await keys.verify(used.key);
-    await keys.onApplicationShutdown();
+    await keys.beforeApplicationShutdown();
     expect(await lastUsed(used.id)).not.toBeNull();
     await keys.verify(late.key);
-    await keys.onApplicationShutdown();
+    await keys.beforeApplicationShutdown();
     expect(await lastUsed(late.id)).toBeNull();
   });
 
@@ -304,7 +304,7 @@ describe('the last use', () => {
     expect(await refusal(key)).toBe('accepted');
     // Kept for later: here the shutdown.
     proxy.open();
-    await keys.onApplicationShutdown();
+    await keys.beforeApplicationShutdown();
     expect(await lastUsed(id)).not.toBeNull();
   });
 

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { History } from '../../src/events/history.js';
 import { until } from '../support/conditions.js';
 import { TestDatabase } from '../support/databases.js';
+import { Upload } from '../events/posting.js';
 import { admin, type Answer, type Claims, Instance, tokenFor } from '../support/instance.js';
 
 const seconds = (): number => Math.floor(Date.now() / 1000);
@@ -93,6 +94,21 @@ describe('a revocation', () => {
     await until('the request waits', () => those.size === 1);
     await revoke({ sub: 'walter' });
     expect((await waiting).json).toMatchObject({ status: 401, code: 'token-revoked' });
+  });
+
+  it('ends an upload that began before it', async () => {
+    const token = await issued('olivia', 10, { scope: 'publish' });
+    const upload = await Upload.start(belfry, { authorization: `Bearer ${token}` });
+    await upload.write('{"topic":"up:1","type":"before"}\n');
+    await until('the first line is stored', async () => {
+      const page = await belfry.request('GET', '/v1/events?topic=up:1', { token: await admin() });
+      return (page.json as { events: unknown[] }).events.length === 1;
+    });
+    await revoke({ sub: 'olivia' });
+    await upload.write('{"topic":"up:1","type":"after"}\n');
+    upload.end();
+    const answer = await upload.answer();
+    expect(answer.json).toMatchObject({ status: 401, code: 'token-revoked', stored: 1 });
   });
 
   it('is found without a bell', async () => {

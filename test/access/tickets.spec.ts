@@ -90,6 +90,33 @@ describe('a ticket', () => {
     }
   });
 
+  it('that meets a limit asks for another one, because it is spent', async () => {
+    const full = await Instance.start(database.url, { MAX_CONNECTIONS_PER_USER: '1' });
+    const first = await (await open(await ticketFor(), { at: full })).isReady();
+    const refused = await open(await ticketFor(), { at: full });
+    expect(refused.status).toBe(200);
+    await refused.isClosed();
+    expect(refused.controls('end').map(({ data }) => data)).toEqual(['{"reason":"ticket-spent"}']);
+    first.cut();
+    await full.stop();
+  });
+
+  it('counts for its user and not for the backend that got it', async () => {
+    const limited = await Instance.start(database.url, { USER_REQUESTS_PER_MINUTE: '2' });
+    const { key } = (
+      await limited.request('POST', '/v1/admin/keys', {
+        token: await tokenFor({ sub: 'operator', scope: 'admin' }),
+        body: { name: 'minter', scopes: ['tickets'] },
+      })
+    ).json as { key: string };
+    for (const sub of ['u1', 'u2', 'u3', 'u4']) {
+      const client = await open(await ticketFor({ sub }, key), { at: limited });
+      await client.isReady();
+      client.cut();
+    }
+    await limited.stop();
+  });
+
   it('is no good when its time has passed', async () => {
     const ticket = await ticketFor();
     await database.rows("update belfry.tickets set expires_at = now() - interval '1 ms' where hash = $1", [

@@ -111,6 +111,7 @@ describe('the configuration', () => {
     ['JWKS_URL', 'idp.example.com/keys'],
     ['JWKS_URL', 'file:///etc/keys.json'],
     ['JWKS_URL', 'https://'],
+    ['JWKS_URL', 'https://user:password@idp.example.com/keys'],
     ['JWKS_ALGORITHMS', 'HS256'],
     ['JWKS_ALGORITHMS', 'RS256,HS256'],
     ['JWKS_ALGORITHMS', 'none'],

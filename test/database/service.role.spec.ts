@@ -9,7 +9,8 @@ import { appendBySql } from '../log/sql.append.js';
 import { isDense, seqOf, storedEvents } from '../log/stored.js';
 import { until } from '../support/conditions.js';
 import { TestDatabase } from '../support/databases.js';
-import { Instance, SECRET, tokenFor } from '../support/instance.js';
+import { admin, Instance, SECRET, tokenFor } from '../support/instance.js';
+import { SseClient } from '../support/sse.client.js';
 import { TestProcess } from './processes.js';
 import { TestRoles } from './roles.js';
 
@@ -139,6 +140,25 @@ describe('a service with a role of its own', () => {
     await session.query('rollback');
   });
 
+  it('gives out tickets and takes them, and the keys of an administrator', async () => {
+    const token = await admin();
+    const answer = await belfry.request('POST', '/v1/tickets', { token });
+    const { ticket } = answer.json as { ticket: string };
+    const client = await SseClient.open(`${belfry.url}/v1/stream?ticket=${ticket}`, {});
+    expect(client.status).toBe(200);
+    client.cut();
+    const made = await belfry.request('POST', '/v1/admin/keys', {
+      token,
+      body: { name: 'test', scopes: ['publish'] },
+    });
+    const { id, key } = made.json as { id: string; key: string };
+    const publish = () =>
+      belfry.request('POST', '/v1/events', { token: key, body: { topic: 'key:1', type: 'a' } });
+    expect((await publish()).status).toBe(201);
+    expect((await belfry.request('DELETE', `/v1/admin/keys/${id}`, { token })).status).toBe(204);
+    expect((await publish()).json).toMatchObject({ code: 'key-revoked' });
+  });
+
   it('keeps API keys, tickets, revocations and the list of instances', async () => {
     const listener = await roles.connect(service);
     const bells: string[] = [];
@@ -157,12 +177,16 @@ describe('a service with a role of its own', () => {
     ]) {
       await session.query('select belfry.revoke($1, $2, $3)', ['default', keyId, sub]);
     }
-    const { rows: revoked } = await session.query('select key_id, sub from belfry.revocations order by n');
+    const { rows: revoked } = await session.query(
+      "select key_id, sub from belfry.revocations where key_id = 'k1' or sub = 'ada' order by n",
+    );
     expect(revoked).toEqual([
       { key_id: 'k1', sub: null },
       { key_id: null, sub: 'ada' },
     ]);
-    const { rows: keys } = await session.query('select revoked_at is not null as gone from belfry.api_keys');
+    const { rows: keys } = await session.query(
+      "select revoked_at is not null as gone from belfry.api_keys where id = 'k1'",
+    );
     expect(keys).toEqual([{ gone: true }]);
     await until('the bell of the revocations', () => bells.includes('belfry_revoked'));
     await listener.end();
