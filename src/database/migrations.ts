@@ -4,6 +4,7 @@ import type { Config } from '../config/config.js';
 import { BootError } from '../errors/boot-error.js';
 import { reasonOf } from '../errors/reason.js';
 import { admitService } from './service.role.js';
+import { unusable } from './unusable.js';
 
 const FOLDER = new URL('../../migrations/', import.meta.url);
 /** `<milliseconds since 1970>-<name>.sql`; the number orders them. */
@@ -53,10 +54,7 @@ export async function migrate(url: string, serviceUrl?: string): Promise<void> {
   try {
     await dataSource.initialize();
   } catch (error) {
-    throw new BootError(
-      `The database of ${variable} cannot be used (${reasonOf(error)}): check that it runs, and the URL's host, port, database, user and password.`,
-      { cause: error },
-    );
+    throw unusable(variable, error);
   }
   try {
     await assertFit(dataSource, variable);

@@ -2,7 +2,7 @@ import pg from 'pg';
 import type { QueryRunner } from 'typeorm';
 
 import { BootError } from '../errors/boot-error.js';
-import { reasonOf } from '../errors/reason.js';
+import { unusable } from './unusable.js';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const QUERY_TIMEOUT_MS = 15_000;
@@ -49,10 +49,7 @@ async function connect(service: pg.Client): Promise<string> {
     const { rows } = await service.query<{ role: string }>('select current_user as role');
     return rows[0]?.role ?? '';
   } catch (error) {
-    throw new BootError(
-      `The database of DATABASE_URL cannot be used (${reasonOf(error)}): check that it runs, and the URL's host, port, database, user and password.`,
-      { cause: error },
-    );
+    throw unusable('DATABASE_URL', error);
   }
 }
 

@@ -33,7 +33,7 @@ export class LinePublisher {
   ) {}
 
   /**
-   * @throws Problem with the line that stopped it, how many before it are stored, and the last one's cursor
+   * @throws Problem with the line or the end of the credential that stopped it, how many before it are stored, and the last one's cursor
    */
   async publish(caller: Caller, request: Request, idempotencyKey: string | undefined): Promise<LinesStored> {
     const encoding = request.headers['content-encoding'] ?? 'identity';
