@@ -23,13 +23,18 @@ export const centrifugo: Contender = {
     const program = findProgram('centrifugo', stage.settings.programs.centrifugo) ?? 'centrifugo';
     const child = await stage.program('centrifugo', program, ['--config', file]);
     await child.until('answer', () => answers(`http://127.0.0.1:${port}/health`));
-    const headers = { 'X-API-Key': KEY, 'Content-Type': 'application/json' };
+    const headers = {
+      'X-API-Key': KEY,
+      'Content-Type': 'application/json',
+      // Else an event that is refused is answered 200 as well.
+      'X-Centrifugo-Error-Mode': 'transport',
+    };
     const connect = encodeURIComponent(JSON.stringify({ subs: { [CHANNEL]: {} } }));
     const publication = `{"channel":"${CHANNEL}","data":`;
     return {
       children: [child],
-      // It begins with a message about the connection that names the client.
-      streams: [{ port, path: `/connection/uni_sse?cf_connect=${connect}`, ready: '"client"' }],
+      // It begins with a message about the connection that says what it is subscribed to, and how.
+      streams: [{ port, path: `/connection/uni_sse?cf_connect=${connect}`, ready: '"recoverable' }],
       publish: {
         port,
         single: { path: '/api/publish', headers, before: publication, after: '}' },
@@ -60,15 +65,15 @@ function configuration(port: number) {
     http_api: { key: KEY },
     health: { enabled: true },
     uni_sse: { enabled: true },
-    log: { level: 'warn' },
     client: { allow_anonymous_connect_without_token: true },
-    // History is what a client would recover from after a disconnect.
+    // In memory. Without `force_recovery` no client that comes back could have what it missed.
     channel: {
       without_namespace: {
         allow_subscribe_for_client: true,
         allow_subscribe_for_anonymous: true,
         history_size: 10_000,
         history_ttl: '300s',
+        force_recovery: true,
       },
     },
   };

@@ -3,16 +3,19 @@ import { accessSync, constants } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
-import { delimiter, join } from 'node:path';
+import { delimiter, resolve } from 'node:path';
 import { promisify } from 'node:util';
 
 /** Where daemons are, and ordinary users' PATH does not go. */
 const SYSTEM = ['/usr/sbin', '/usr/local/sbin', '/sbin'];
 
-/** @param given where the user says it is. @returns its path, when there is something that can be run */
+/**
+ * @param given where the user says it is
+ * @returns its absolute path, since it is started in another folder; undefined when there is nothing that can be run
+ */
 export function findProgram(name: string, given?: string): string | undefined {
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), ...SYSTEM];
-  const places = given === undefined ? folders.map(folder => join(folder, name)) : [given];
+  const places = given === undefined ? folders.map(folder => resolve(folder, name)) : [resolve(given)];
   return places.find(isExecutable);
 }
 

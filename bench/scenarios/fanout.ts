@@ -52,7 +52,8 @@ export const fanout: Scenario = {
         'plain writes event by event. Of a burst that it gets in one request, Node itself sends what is written to one',
         'response in one turn of the event loop together; so the ceiling for bursts is compared to both of its rates.',
         'nchan and mercure take one event per request: a burst is ten requests, one after the other.',
-        'Deliveries of nest-sse and others are not stored anywhere; those of belfry are committed to Postgres before.',
+        'belfry commits each event to Postgres before it sends it, mercure syncs it into a file. nchan and centrifugo keep',
+        'the newest 10,000 in memory, plain, nest-sse and better-sse none.',
       ],
     };
   },
