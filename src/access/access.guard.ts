@@ -90,7 +90,7 @@ function comesBack(error: unknown, { headers }: Request): TurnedAway | undefined
   if (error instanceof Outage) return 'overload';
   if (!(error instanceof Problem)) return undefined;
   if (error.code === 'ticket-spent' && headers['last-event-id'] !== undefined) return 'ticket-spent';
-  return error.status === 503 ? 'overload' : undefined;
+  return error.status === 503 || error.status === 429 ? 'overload' : undefined;
 }
 
 /** The token of RFC 6750, section 2.1. Another scheme is not ours: a proxy in front may want it. */

@@ -8,8 +8,9 @@ import { ALL } from '../log/topic.js';
 import { hashOf, isKeyId, KEY_PREFIX, makeKey, parseKey } from './api.key.js';
 import type { Caller } from './caller.js';
 import { wildcardsOf } from './claims.js';
-import { KeyLookup, type KeyRecord } from './key.lookup.js';
+import { keyLookup, type KeyRecord } from './key.lookup.js';
 import { KeyUses } from './key.uses.js';
+import type { SharedQuery } from './shared.query.js';
 
 /** A key as its owner may see it: all but the secret, of which nobody has more than a hash. */
 export interface ApiKey {
@@ -73,11 +74,11 @@ export class ApiKeys implements BeforeApplicationShutdown {
     max: REMEMBERED_KEYS,
     ttl: REMEMBERED_MS,
   });
-  private readonly lookup: KeyLookup;
+  private readonly lookup: SharedQuery<KeyRecord>;
   private readonly uses: KeyUses;
 
   constructor(private readonly database: Database) {
-    this.lookup = new KeyLookup(database);
+    this.lookup = keyLookup(database);
     this.uses = new KeyUses(database);
   }
 

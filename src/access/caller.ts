@@ -18,6 +18,8 @@ export interface Caller {
   readonly byTicket?: boolean;
   /** The API key that it is, or that its ticket was got with. */
   readonly keyId?: string;
+  /** Whose token its ticket was got with, where that was another's than its own. */
+  readonly minter?: { readonly sub: string; readonly issuedAt: number | undefined };
 }
 
 /** The scopes that no mere user has. */

@@ -75,11 +75,11 @@ export class Revocations implements OnApplicationBootstrap, OnApplicationShutdow
    *
    * @returns `key-revoked` or `token-revoked` when it is good no more
    */
-  find({ tenant, sub, keyId, issuedAt = -Infinity }: Caller): ProblemCode | undefined {
+  find({ tenant, sub, keyId, issuedAt, minter }: Caller): ProblemCode | undefined {
     if (keyId !== undefined && this.keys.has(nameOf(tenant, keyId))) return 'key-revoked';
-    if (sub === `${KEY_PREFIX}${keyId ?? ''}`) return undefined;
-    const revokedAt = this.users.get(nameOf(tenant, sub));
-    return revokedAt !== undefined && issuedAt <= revokedAt ? 'token-revoked' : undefined;
+    if (minter && this.isRevoked(tenant, minter.sub, minter.issuedAt)) return 'token-revoked';
+    if (keyId !== undefined && sub === `${KEY_PREFIX}${keyId}`) return undefined;
+    return this.isRevoked(tenant, sub, issuedAt) ? 'token-revoked' : undefined;
   }
 
   /**
@@ -97,6 +97,12 @@ export class Revocations implements OnApplicationBootstrap, OnApplicationShutdow
     this.read();
     await this.reading;
     return row?.at ?? undefined;
+  }
+
+  /** Of a user's token. */
+  private isRevoked(tenant: string, sub: string, issuedAt = -Infinity): boolean {
+    const revokedAt = this.users.get(nameOf(tenant, sub));
+    return revokedAt !== undefined && issuedAt <= revokedAt;
   }
 
   /** Reads on; now, or once more when reading already. */

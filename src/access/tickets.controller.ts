@@ -63,7 +63,7 @@ function forWhom(body: unknown, caller: Caller, maxTopics: number): Caller {
   return topics ? narrowed(caller, topics) : caller;
 }
 
-function userOf(body: object, { tenant, scopes, keyId }: Caller): Caller {
+function userOf(body: object, { tenant, sub, scopes, issuedAt, keyId }: Caller): Caller {
   if (!scopes.has('tickets')) {
     throw new Problem(
       'scope-missing',
@@ -76,7 +76,7 @@ function userOf(body: object, { tenant, scopes, keyId }: Caller): Caller {
   if (exp * 1000 <= Date.now()) throw new Problem('body-invalid', '"exp" must be a time to come.');
   return {
     ...callerFrom({ ...claims, tenant, scope: '', exp, iat: Date.now() / 1000 }),
-    ...(keyId === undefined ? {} : { keyId }),
+    ...(keyId === undefined ? { minter: { sub, issuedAt } } : { keyId }),
   };
 }
 

@@ -20,6 +20,7 @@ const QUERY_TIMEOUT_MS = 15_000;
 const CLOSE_TIMEOUT_MS = 1_000;
 /** Sessions of each pool, at most so many. */
 const POOL_SIZE = 3;
+const ACCESS_POOL_SIZE = 2;
 const REPLAY_POOL_SIZE = 8;
 /** How long a replay waits for its turn and a session, in milliseconds. */
 const REPLAY_PATIENCE_MS = 30_000;
@@ -28,8 +29,10 @@ const REPLAY_PATIENCE_MS = 30_000;
 @Injectable()
 export class Database implements OnApplicationShutdown {
   private readonly logger = new Logger(Database.name);
-  /** For what is short and must not wait: the tail, its bell, the bounds. */
+  /** For what is short and must not wait: the tail, its bell, the bounds, the revocations. */
   private readonly pool: pg.Pool;
+  /** For what anybody may ask for by sending a credential: keys and tickets, one query of each at a time. */
+  private readonly accessPool: pg.Pool;
   /** For replays, which may be many at once. They wait for their turn among themselves. */
   private readonly replayPool: pg.Pool;
   private readonly url: string;
@@ -39,12 +42,18 @@ export class Database implements OnApplicationShutdown {
     if (config.databaseUrl === undefined) throw new Error('the database was not started before its sessions');
     this.url = config.databaseUrl;
     this.pool = this.createPool('belfry', POOL_SIZE, CONNECT_TIMEOUT_MS);
+    this.accessPool = this.createPool('belfry-access', ACCESS_POOL_SIZE, CONNECT_TIMEOUT_MS);
     this.replayPool = this.createPool('belfry-replay', REPLAY_POOL_SIZE, REPLAY_PATIENCE_MS);
   }
 
   /** @throws Outage when the database cannot be reached; pg's DatabaseError when it refuses the statement */
   query<Row extends pg.QueryResultRow>(query: Query): Promise<Row[]> {
     return rowsOf(this.pool, query);
+  }
+
+  /** The same for a credential that is not known yet, so that strangers take no session of the tail's. */
+  access<Row extends pg.QueryResultRow>(query: Query): Promise<Row[]> {
+    return rowsOf(this.accessPool, query);
   }
 
   /** The same for a replay. */
@@ -83,7 +92,7 @@ export class Database implements OnApplicationShutdown {
   }
 
   async onApplicationShutdown(): Promise<void> {
-    this.closing ??= Promise.all([this.pool.end(), this.replayPool.end()]);
+    this.closing ??= Promise.all([this.pool, this.accessPool, this.replayPool].map(pool => pool.end()));
     await this.closing;
   }
 }

@@ -30,11 +30,13 @@ beforeEach(() => {
   Logger.overrideLogger(false);
   database = new Database(testConfig({ DATABASE_URL: proxy.urlOf(test.url) }));
   sent = [];
-  const query = database.query.bind(database);
-  jest.spyOn(database, 'query').mockImplementation(statement => {
-    sent.push(statement.name ?? statement.text);
-    return query<never>(statement);
-  });
+  for (const method of ['query', 'access'] as const) {
+    const query = database[method].bind(database);
+    jest.spyOn(database, method).mockImplementation(statement => {
+      sent.push(statement.name ?? statement.text);
+      return query<never>(statement);
+    });
+  }
   opened = [];
   keys = other();
 });
@@ -230,6 +232,33 @@ describe('the lookup', () => {
     expect(lookups()).toBeLessThanOrEqual(Math.ceil(longest / 50) + 1);
   });
 
+  it('is not done for one more than may wait, which is told to come later', async () => {
+    const { key } = await make();
+    const client = await test.pool.connect();
+    await client.query('begin; lock table belfry.api_keys');
+    const first = refusal(unknown(0));
+    const waits = () =>
+      test.rows<{ name: string }>(
+        `select application_name as name from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock' and query like '%belfry.api_keys%'`,
+      );
+    await until('the first is looked up', async () => (await waits()).length > 0);
+    const waiting = Array.from({ length: 10_000 }, (_, n) => refusal(unknown(n + 1)));
+    try {
+      const later = { code: 'rate-limited', status: 429, retryAfterSeconds: 1 };
+      await expect(keys.verify(key)).rejects.toMatchObject(later);
+      waiting.push(refusal(unknown(1)));
+      // And none that the tail needs.
+      expect(await waits()).toEqual([{ name: 'belfry-access' }]);
+    } finally {
+      await client.query('rollback');
+      client.release();
+    }
+    expect(new Set(await Promise.all([first, ...waiting]))).toEqual(new Set(['key-invalid']));
+    expect(lookups()).toBe(2);
+    expect(await refusal(key)).toBe('accepted');
+  });
+
   it('that does not reach the database says so; with it again, it works', async () => {
     const { key } = await make();
     proxy.refuse();
@@ -258,7 +287,8 @@ describe('the last use', () => {
   it('of many keys is written with one statement, to the minute, and only of keys that exist', async () => {
     const made = await Promise.all(Array.from({ length: 20 }, () => make()));
     const before = Math.floor(Date.now() / 60_000) * 60_000;
-    for (const { key } of made) await keys.verify(key);
+    // Together: one after the other their lookups take as long as uses are gathered.
+    await Promise.all(made.map(({ key }) => keys.verify(key)));
     await refusal(unknown(1));
     await until('a last use of each', async () => {
       const uses = await Promise.all(made.map(({ id }) => lastUsed(id)));

@@ -4,6 +4,7 @@ import { until } from '../support/conditions.js';
 import { TestDatabase } from '../support/databases.js';
 import { Upload } from '../events/posting.js';
 import { admin, type Answer, type Claims, Instance, tokenFor } from '../support/instance.js';
+import { SseClient } from '../support/sse.client.js';
 
 const seconds = (): number => Math.floor(Date.now() / 1000);
 
@@ -29,6 +30,20 @@ describe('a revocation', () => {
     tokenFor({ sub, iat: seconds() - ago, ...claims });
 
   const read = (token: string, at = belfry) => at.request('GET', '/v1/events', { token });
+
+  /** One that a backend gets for a user. */
+  const ticket = async (token: string): Promise<string> => {
+    const answer = await belfry.request('POST', '/v1/tickets', { token, body: { sub: 'visitor' } });
+    return (answer.json as { ticket: string }).ticket;
+  };
+
+  const open = (of: string, at = belfry) => SseClient.open(`${at.url}/v1/stream?ticket=${of}`, {});
+
+  const makeKey = async (): Promise<{ id: string; key: string }> => {
+    const body = { name: 'desk', scopes: ['tickets'] };
+    const answer = await belfry.request('POST', '/v1/admin/keys', { token: await admin(), body });
+    return answer.json as { id: string; key: string };
+  };
 
   it("ends a user's streams on all instances, and no other's", async () => {
     const token = await issued('eve', 10);
@@ -84,6 +99,63 @@ describe('a revocation', () => {
     await revoke({ sub: 'trent' });
     const answer = await belfry.request('GET', `/v1/stream?ticket=${ticket}`);
     expect(answer.json).toMatchObject({ status: 401, code: 'token-revoked' });
+  });
+
+  it.each<[string, () => Promise<{ token: string; of: object; later: () => Promise<string> }>]>([
+    [
+      'a token',
+      async () => ({
+        token: await issued('desk', 10, { scope: 'tickets' }),
+        of: { sub: 'desk' },
+        later: () => issued('desk', -1, { scope: 'tickets' }),
+      }),
+    ],
+    [
+      'a token that does not say when it was issued',
+      async () => ({
+        token: await tokenFor({ sub: 'gate', scope: 'tickets' }),
+        of: { sub: 'gate' },
+        later: () => issued('gate', -1, { scope: 'tickets' }),
+      }),
+    ],
+    [
+      'an API key',
+      async () => {
+        const { id, key } = await makeKey();
+        return { token: key, of: { keyId: id }, later: async () => (await makeKey()).key };
+      },
+    ],
+  ])(
+    'of a backend with %s takes the tickets that it got for users, and their streams',
+    async (_what, its) => {
+      const { token, of, later } = await its();
+      const [here, there, unspent] = [await ticket(token), await ticket(token), await ticket(token)];
+      const streams = await Promise.all([open(here), open(there, other)]);
+      const spared = await open(await ticket(await issued('another', 10, { scope: 'tickets' })));
+      await Promise.all([...streams, spared].map(client => client.isReady()));
+
+      const began = performance.now();
+      expect((await revoke(of)).status).toBe(201);
+      await Promise.all(streams.map(client => client.isClosed()));
+      expect(performance.now() - began).toBeLessThan(2_000);
+      for (const client of streams) {
+        expect(client.controls('end').map(({ data }) => data)).toEqual(['{"reason":"kicked"}']);
+      }
+      const answer = await belfry.request('GET', `/v1/stream?ticket=${unspent}`);
+      const code = 'keyId' in of ? 'key-revoked' : 'token-revoked';
+      expect(answer.json).toMatchObject({ status: 401, code });
+      const next = await (await open(await ticket(await later()))).isReady();
+      expect(spared.closed).toBe(false);
+      for (const client of [next, spared]) client.cut();
+    },
+  );
+
+  it('finds users with the names of keys', async () => {
+    for (const sub of ['bk_', 'bk_abcdefghijkl']) {
+      const token = await issued(sub, 10);
+      await revoke({ sub });
+      expect((await read(token)).json).toMatchObject({ status: 401, code: 'token-revoked' });
+    }
   });
 
   it('ends a read that waits', async () => {

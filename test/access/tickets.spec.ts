@@ -1,5 +1,7 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { createHash } from 'node:crypto';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { createHash, randomBytes } from 'node:crypto';
+import { Tickets } from '../../src/access/tickets.js';
+import { Database } from '../../src/database/database.js';
 import { until } from '../support/conditions.js';
 import { TestDatabase } from '../support/databases.js';
 import { Instance, tokenFor } from '../support/instance.js';
@@ -14,6 +16,9 @@ describe('a ticket', () => {
   beforeAll(async () => {
     database = await TestDatabase.create();
     [belfry, other] = await Promise.all([Instance.start(database.url), Instance.start(database.url)]);
+  });
+  afterEach(() => {
+    jest.restoreAllMocks();
   });
   afterAll(async () => {
     await Promise.all([belfry.stop(), other.stop()]);
@@ -34,6 +39,36 @@ describe('a ticket', () => {
 
   const open = (ticket: string, { at = belfry, query = '', headers = {} } = {}) =>
     SseClient.open(`${at.url}/v1/stream?ticket=${ticket}${query}`, headers);
+
+  const madeUp = () => `bt_${randomBytes(32).toString('base64url')}`;
+
+  const spend = (ticket: string, at = belfry): Promise<string> =>
+    at.app
+      .get(Tickets)
+      .spend(ticket)
+      .then(
+        () => 'spent',
+        (error: unknown) => (error as { code: string }).code,
+      );
+
+  /** Does some work while what is done with tickets has to wait. @param lock the statement that makes it wait */
+  async function holding(lock: string, values: unknown[], work: () => Promise<void>): Promise<void> {
+    const holder = await database.pool.connect();
+    try {
+      await holder.query('begin');
+      await holder.query(lock, values);
+      await work();
+    } finally {
+      await holder.query('rollback');
+      holder.release();
+    }
+  }
+
+  const sessionsThatWait = () =>
+    database.rows<{ name: string }>(
+      `select application_name as name from pg_stat_activity
+      where datname = current_database() and wait_event_type = 'Lock' and query like '%belfry.tickets%'`,
+    );
 
   /** @returns the code of the refusal */
   async function refusal(path: string, headers: Record<string, string> = {}): Promise<unknown> {
@@ -88,6 +123,83 @@ describe('a ticket', () => {
       expect(clients.map(({ status }) => status).sort()).toEqual([200, ...Array<number>(11).fill(401)]);
       for (const client of clients) client.cut();
     }
+  });
+
+  it('is spent by one of those whose turn is the same, and by one instance of those that are shown many', async () => {
+    const ticket = await ticketFor();
+    const access = jest.spyOn(belfry.app.get(Database), 'access');
+    const together = await Promise.all([ticket, madeUp(), ticket, ticket].map(t => spend(t)));
+    expect(together).toEqual(['spent', 'ticket-spent', 'ticket-spent', 'ticket-spent']);
+    expect(access).toHaveBeenCalledTimes(1);
+
+    const many = await Promise.all(Array.from({ length: 50 }, () => ticketFor()));
+    const [here, there] = await Promise.all([
+      Promise.all(many.map(t => spend(t))),
+      Promise.all(many.toReversed().map(t => spend(t, other))).then(answers => answers.reverse()),
+    ]);
+    for (const [n, answer] of here.entries()) {
+      expect([answer, there[n]].sort()).toEqual(['spent', 'ticket-spent']);
+    }
+  });
+
+  it('that another instance is spending holds up no other', async () => {
+    const [held, free] = [await ticketFor(), await ticketFor()];
+    const hash = createHash('sha256').update(held).digest();
+    await holding('select from belfry.tickets where hash = $1 for update', [hash], async () => {
+      expect(await Promise.all([held, free].map(t => spend(t)))).toEqual(['ticket-spent', 'spent']);
+    });
+    expect(await spend(held)).toBe('spent');
+  });
+
+  it('that is made up shares a few statements with all others, and a good one among them opens its stream', async () => {
+    const ticket = await ticketFor();
+    const access = jest.spyOn(belfry.app.get(Database), 'access');
+    const began = performance.now();
+    const shown = Array.from({ length: 501 }, (_, n) => (n === 250 ? ticket : madeUp()));
+    const clients = await Promise.all(shown.map(t => open(t)));
+    const took = performance.now() - began;
+    expect(access.mock.calls.length).toBeLessThanOrEqual(Math.ceil(took / 50) + 1);
+    const [good] = clients.splice(250, 1);
+    expect(clients.map(({ status }) => status)).toEqual(Array<number>(500).fill(401));
+    await good!.isReady();
+    good!.cut();
+  });
+
+  it('that is made up takes one session, and none of those that streams need', async () => {
+    const listener = await (await belfry.stream('?topic=all')).isReady();
+    const ticket = await ticketFor();
+    let clients: Promise<SseClient[]> | undefined;
+    await holding('lock table belfry.tickets', [], async () => {
+      clients = Promise.all([...Array.from({ length: 100 }, madeUp), ticket].map(t => open(t)));
+      await until('a session waits', async () => (await sessionsThatWait()).length > 0);
+      await other.publish({ topic: 'all', type: 'meanwhile' });
+      // Long before a statement that waits is given up.
+      await until('the event', () => listener.events.length === 1, 10_000);
+      expect(await sessionsThatWait()).toEqual([{ name: 'belfry-access' }]);
+    });
+    const opened = await clients!;
+    expect(opened.map(({ status }) => status)).toEqual([...Array<number>(100).fill(401), 200]);
+    await opened.at(-1)!.isReady();
+    for (const client of [...opened, listener]) client.cut();
+  });
+
+  it('that comes when too many are waiting is one to come back with', async () => {
+    const ticket = await ticketFor();
+    let waiting: Promise<string[]> | undefined;
+    await holding('lock table belfry.tickets', [], async () => {
+      const first = spend(madeUp());
+      await until('a session waits', async () => (await sessionsThatWait()).length > 0);
+      waiting = Promise.all([first, ...Array.from({ length: 10_000 }, () => spend(madeUp()))]);
+      expect(await spend(ticket)).toBe('rate-limited');
+      const client = await open(ticket);
+      expect(client.status).toBe(200);
+      await client.isClosed();
+      expect(client.retries[0]).toBeGreaterThanOrEqual(10_000);
+      expect(client.heard).toEqual([]);
+    });
+    expect(new Set(await waiting)).toEqual(new Set(['ticket-spent']));
+    const again = await (await open(ticket)).isReady();
+    again.cut();
   });
 
   it('that meets a limit asks for another one, because it is spent', async () => {
@@ -156,6 +268,19 @@ describe('a ticket', () => {
     await client.isClosed();
     expect(client.controls('end')[0]?.data).toBe('{"reason":"token-expired"}');
     expect(Date.now()).toBeGreaterThanOrEqual(exp * 1000);
+  });
+
+  it('ends the stream of a user when its backend said, and not with the token of the backend', async () => {
+    const now = Math.floor(Date.now() / 1000);
+    const backend = await tokenFor({ scope: 'tickets', exp: now + 3 });
+    const [unbounded, bounded] = [{ sub: 'bob' }, { sub: 'bob', exp: now + 4 }];
+    const lasting = await (await open(await ticketFor(unbounded, backend))).isReady();
+    const client = await (await open(await ticketFor(bounded, backend))).isReady();
+    await client.isClosed();
+    expect(client.controls('end')[0]?.data).toBe('{"reason":"token-expired"}');
+    expect(Date.now()).toBeGreaterThanOrEqual((now + 4) * 1000);
+    expect(lasting.closed).toBe(false);
+    lasting.cut();
   });
 
   it('is got by a backend for its users', async () => {
@@ -241,6 +366,11 @@ describe('a ticket', () => {
       expect(client.heard).toEqual([]);
       const answer = await cut.request('POST', '/v1/tickets', { token: await tokenFor() });
       expect(answer.json).toMatchObject({ status: 503, code: 'database-unavailable' });
+
+      proxy.open();
+      await until('it is ready', async () => (await cut.request('GET', '/health/ready')).status === 200);
+      const again = await (await open(ticket, { at: cut })).isReady();
+      again.cut();
     } finally {
       proxy.open();
       await cut.stop();
