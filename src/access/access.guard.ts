@@ -9,7 +9,7 @@ import type { Config } from '../config/config.js';
 import { CONFIG } from '../config/config.js';
 import { Outage } from '../errors/outage.js';
 import { Problem } from '../errors/problem.js';
-import { PUBLIC, Scope } from './access.decorators.js';
+import { PUBLIC } from './access.decorators.js';
 import { KEY_PREFIX } from './api.key.js';
 import { ApiKeys } from './api.keys.js';
 import { type Caller, identify, type TurnedAway, turnAway } from './caller.js';
@@ -22,7 +22,7 @@ const COOKIE = 'belfry_token';
 /** Methods that change nothing (RFC 9110, section 9.2.1), so that a forged request gains nothing. */
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
-/** Lets a request pass that carries a good credential with the scope its route asks for, and notes its caller. */
+/** Lets a request pass that carries a good credential, and notes its caller. */
 @Injectable()
 export class AccessGuard implements CanActivate {
   constructor(
@@ -41,12 +41,7 @@ export class AccessGuard implements CanActivate {
     const request = context.switchToHttp().getRequest<Request>();
     const isStream = this.reflector.get<boolean | undefined>(SSE_METADATA, context.getHandler()) === true;
     try {
-      const caller = await this.callerOf(request, isStream);
-      const scope = this.reflector.getAllAndOverride(Scope, route) as string | undefined;
-      if (scope !== undefined && !caller.scopes.has(scope)) {
-        throw new Problem('scope-missing', `Use a credential with the scope "${scope}".`);
-      }
-      identify(request, caller);
+      identify(request, await this.callerOf(request, isStream));
     } catch (error) {
       const reason = isStream ? comesBack(error, request) : undefined;
       if (!reason) throw error;

@@ -16,6 +16,7 @@ import { KeysController } from './keys.controller.js';
 import { RateLimitGuard, rateLimits } from './rate.limit.guard.js';
 import { Revocations } from './revocations.js';
 import { RevocationsController } from './revocations.controller.js';
+import { ScopeGuard } from './scope.guard.js';
 import { Tickets } from './tickets.js';
 import { TicketsController } from './tickets.controller.js';
 import { TokenCache } from './token.cache.js';
@@ -44,9 +45,10 @@ export class AccessModule {
         ApiKeys,
         Tickets,
         Revocations,
-        // In this order: it has to be known who asks.
+        // In this order: who asks, how often, and for what they may have.
         { provide: APP_GUARD, useClass: AccessGuard },
         { provide: APP_GUARD, useClass: RateLimitGuard },
+        { provide: APP_GUARD, useClass: ScopeGuard },
       ],
       exports: [Revocations],
     };

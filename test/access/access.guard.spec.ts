@@ -1,9 +1,10 @@
-import { All, Controller, Get, Post } from '@nestjs/common';
+import { All, Controller, Get, Post, Sse } from '@nestjs/common';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { SignJWT, UnsecuredJWT } from 'jose';
+import { type Observable, of } from 'rxjs';
 
-import { CurrentCaller, Public, Scope } from '../../src/access/access.decorators.js';
-import type { Caller } from '../../src/access/caller.js';
+import { CurrentCaller, Public, Scope, StreamCaller } from '../../src/access/access.decorators.js';
+import type { Caller, TurnedAway } from '../../src/access/caller.js';
 import type { Answer } from '../support/shell-app.js';
 import { SECRET, ShellApp, testConfig } from '../support/shell-app.js';
 
@@ -18,6 +19,12 @@ class WhoController {
   @Scope('publish')
   publish(): object {
     return {};
+  }
+
+  @Sse('scoped')
+  @Scope('publish')
+  scoped(@StreamCaller() caller: Caller | TurnedAway): Observable<object> {
+    return of({ data: typeof caller === 'string' ? caller : 'welcome' });
   }
 
   @Get('open')
@@ -177,6 +184,13 @@ describe('a request', () => {
     expect([answer.status, answer.json?.['code']]).toEqual([403, 'scope-missing']);
     expect(answer.json?.['detail']).toContain('"publish"');
     expect((await ask(await sign({ scope: 'jobs publish' }), '/publish', 'POST')).status).toBe(201);
+  });
+
+  it('for a stream needs it too, unless the stream is there only to turn it away', async () => {
+    expect((await ask(await sign({}), '/scoped')).json?.['code']).toBe('scope-missing');
+    expect((await ask(await sign({ scope: 'publish' }), '/scoped')).text).toContain('data: welcome');
+    const spent = await app.send('GET', `/scoped?ticket=bt_${'0'.repeat(43)}`, { 'last-event-id': '0' });
+    expect([spent.status, spent.text]).toEqual([200, expect.stringContaining('data: ticket-spent')]);
   });
 
   it('leaves no credential in the log', async () => {

@@ -60,11 +60,20 @@ describe('requests in a minute', () => {
     expectRefused(await ask({ sub: 'cleo' }));
   });
 
+  it('are counted also where a scope is missing', async () => {
+    const token = await tokenFor({ sub: 'dora' });
+    const publish = () => belfry.request('POST', '/v1/events', { token, body: { topic: 'all', type: 'a' } });
+    for (let n = 0; n < 3; n++) {
+      expect(await publish()).toMatchObject({ status: 403, json: { code: 'scope-missing' } });
+    }
+    expectRefused(await publish());
+  });
+
   it('are not counted where nobody is asked who they are, or where nobody is let in', async () => {
     const token = await tokenFor({ sub: 'dan' });
     for (let n = 0; n < 5; n++) {
       expect((await belfry.request('GET', '/health/live', { token })).status).toBe(200);
-      expect((await belfry.request('POST', '/v1/events', { token })).status).toBe(403);
+      expect((await ask({ sub: 'dan', exp: 1_700_000_000 })).status).toBe(401);
     }
     expect((await ask({ sub: 'dan' })).status).toBe(200);
   });
