@@ -96,7 +96,7 @@ type LogLevel = (typeof LOG_LEVELS)[number];
 const KIBIBYTE = 1024;
 const MEBIBYTE = 1024 * KIBIBYTE;
 /** Longest delay that a Node timer takes, in milliseconds; a longer one fires at once. */
-const LONGEST_TIMER = 2 ** 31 - 1;
+export const LONGEST_TIMER = 2 ** 31 - 1;
 /** Not HMAC: a public key must never serve as a secret (RFC 8725, section 2.1). */
 const ASYMMETRIC = 'RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA,Ed25519';
 /** RFC 7518, section 3.2: an HS256 key is at least as long as the hash. */

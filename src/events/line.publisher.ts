@@ -1,9 +1,9 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Request } from 'express';
 import type { Caller } from '../access/caller.js';
+import { CredentialWatch } from '../access/credential.watch.js';
 import { Revocations } from '../access/revocations.js';
 import { CONFIG, type Config } from '../config/config.js';
-import type { ProblemCode } from '../errors/catalogue.js';
 import { Problem } from '../errors/problem.js';
 import type { Placed } from '../log/append.batch.js';
 import { AppendError } from '../log/append.error.js';
@@ -45,12 +45,11 @@ export class LinePublisher {
     let last: string | null = null;
     // It may last for as long as it sends.
     liftBodyDeadline(request);
+    const credential = new CredentialWatch(caller, this.revocations);
     try {
-      const chunks = chunksOf(request, uploadIdleMs);
+      const chunks = chunksOf(request, uploadIdleMs, credential.over);
       for await (const { events, lines, problem } of readLines(chunks, maxDataBytes)) {
-        // An upload may outlast the credential that began it.
-        const refusal = this.refusalOf(caller);
-        if (refusal) throw new Problem(refusal, undefined, { stored, last });
+        credential.requireGood();
         for (let done = 0; done < events.length;) {
           const result = await this.publishSome(
             caller.tenant,
@@ -75,6 +74,7 @@ export class LinePublisher {
           { stored, last },
         );
       }
+      if (error instanceof Problem && error === credential.over.reason) throw error.with({ stored, last });
       if (error instanceof Problem || !request.readableAborted) throw error;
       throw new Problem('body-invalid', 'The upload broke off before its end.', {
         stored,
@@ -82,14 +82,10 @@ export class LinePublisher {
         cause: error,
       });
     } finally {
+      credential.stop();
       discard(request, uploadIdleMs);
     }
     return { stored, last };
-  }
-
-  private refusalOf(caller: Caller): ProblemCode | undefined {
-    if (caller.expiresAt <= Date.now()) return caller.keyId === undefined ? 'token-expired' : 'key-expired';
-    return this.revocations.find(caller);
   }
 
   /**

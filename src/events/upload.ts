@@ -8,24 +8,30 @@ export class UploadIdle extends Error {}
  * The bytes of a body as they come. The client's time runs while more of them are asked for, and begins anew with each.
  *
  * @param idleMs how long the client may send nothing, in milliseconds; 0: for ever
- * @throws UploadIdle; what the request throws when it breaks off
+ * @param over once it is aborted nothing more is waited for; what has come to its end is read to its end
+ * @throws UploadIdle; the reason of `over`; what the request throws when it breaks off
  */
-export async function* chunksOf(request: IncomingMessage, idleMs: number): AsyncGenerator<Buffer> {
+export async function* chunksOf(
+  request: IncomingMessage,
+  idleMs: number,
+  over: AbortSignal,
+): AsyncGenerator<Buffer> {
   // Destroyed on return, as is usual, the request would take its connection with it, and the answer.
   const chunks = request.iterator({ destroyOnReturn: false }) as AsyncIterableIterator<Buffer>;
-  let isIdle = false;
+  let isGivenUp = false;
   try {
     for (;;) {
-      const next = await (idleMs === 0 ? chunks.next() : inTime(chunks.next(), idleMs));
+      const next = await nextOf(chunks, request, idleMs, over);
       if (next.done) return;
       yield next.value;
     }
   } catch (error) {
-    isIdle = error instanceof UploadIdle;
+    isGivenUp = error instanceof UploadIdle || error === over.reason;
     throw error;
   } finally {
-    // It would wait for the bytes that do not come.
-    if (!isIdle) await chunks.return?.();
+    const released = chunks.return?.();
+    // It waits for the bytes that do not come.
+    if (!isGivenUp) await released;
   }
 }
 
@@ -35,24 +41,43 @@ export async function* chunksOf(request: IncomingMessage, idleMs: number): Async
  */
 export function discard(request: IncomingMessage, idleMs: number): void {
   request.resume();
-  if (idleMs === 0 || request.complete) return;
-  const timer = setTimeout(() => {
-    request.socket.destroy();
-  }, idleMs);
-  request.on('data', () => timer.refresh());
+  if (request.complete) return;
+  const timer =
+    idleMs === 0
+      ? undefined
+      : setTimeout(() => {
+          request.socket.destroy();
+        }, idleMs);
+  // Heard in any case: a request whose bytes somebody waited for does not go on by itself.
+  request.on('data', () => timer?.refresh());
   whenRead(request, () => {
     clearTimeout(timer);
   });
 }
 
-function inTime<Value>(promise: Promise<Value>, ms: number): Promise<Value> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      reject(new UploadIdle());
-    }, ms);
-    const stop = (): void => {
-      clearTimeout(timer);
-    };
-    promise.then(resolve, reject).then(stop, stop);
-  });
+async function nextOf<Value>(
+  chunks: AsyncIterator<Value>,
+  request: IncomingMessage,
+  idleMs: number,
+  over: AbortSignal,
+): Promise<IteratorResult<Value>> {
+  let timer: NodeJS.Timeout | undefined;
+  let giveUp = (): void => undefined;
+  try {
+    return await new Promise((resolve, reject) => {
+      chunks.next().then(resolve, reject);
+      giveUp = () => {
+        if (!request.complete) reject(over.reason as Error);
+      };
+      if (over.aborted) giveUp();
+      over.addEventListener('abort', giveUp);
+      if (idleMs === 0) return;
+      timer = setTimeout(() => {
+        reject(new UploadIdle());
+      }, idleMs);
+    });
+  } finally {
+    clearTimeout(timer);
+    over.removeEventListener('abort', giveUp);
+  }
 }

@@ -1,9 +1,13 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { CredentialWatch } from '../../src/access/credential.watch.js';
+import { Revocations } from '../../src/access/revocations.js';
 import { History } from '../../src/events/history.js';
+import type { Subscription } from 'rxjs';
 import { until } from '../support/conditions.js';
 import { TestDatabase } from '../support/databases.js';
-import { Upload } from '../events/posting.js';
+import { dataOf, postLines, Upload } from '../events/posting.js';
 import { admin, type Answer, type Claims, Instance, tokenFor } from '../support/instance.js';
+import { LogLock } from '../support/log.lock.js';
 import { SseClient } from '../support/sse.client.js';
 
 const seconds = (): number => Math.floor(Date.now() / 1000);
@@ -15,7 +19,14 @@ describe('a revocation', () => {
 
   beforeAll(async () => {
     database = await TestDatabase.create();
-    [belfry, other] = await Promise.all([Instance.start(database.url), Instance.start(database.url)]);
+    [belfry, other] = await Promise.all([
+      Instance.start(database.url),
+      Instance.start(database.url, { UPLOAD_IDLE_MS: '0' }),
+    ]);
+  });
+  afterEach(() => {
+    jest.useRealTimers();
+    jest.restoreAllMocks();
   });
   afterAll(async () => {
     await Promise.all([belfry.stop(), other.stop()]);
@@ -29,6 +40,18 @@ describe('a revocation', () => {
   const issued = (sub: string, ago: number, claims: Claims = {}) =>
     tokenFor({ sub, iat: seconds() - ago, ...claims });
 
+  function watchOver(sub: string, expiresAt: number): CredentialWatch {
+    const rights = { scopes: new Set<string>(), topics: [], wildcards: [] };
+    const caller = { tenant: 'default', sub, ...rights, issuedAt: Date.now() - 10_000, expiresAt };
+    return new CredentialWatch(caller, belfry.app.get(Revocations));
+  }
+
+  async function newKey(scope: string, expiresAt?: string): Promise<{ id: string; key: string }> {
+    const body = { name: 'desk', scopes: [scope], expiresAt };
+    const answer = await belfry.request('POST', '/v1/admin/keys', { token: await admin(), body });
+    return answer.json as { id: string; key: string };
+  }
+
   const read = (token: string, at = belfry) => at.request('GET', '/v1/events', { token });
 
   /** One that a backend gets for a user. */
@@ -38,12 +61,6 @@ describe('a revocation', () => {
   };
 
   const open = (of: string, at = belfry) => SseClient.open(`${at.url}/v1/stream?ticket=${of}`, {});
-
-  const makeKey = async (): Promise<{ id: string; key: string }> => {
-    const body = { name: 'desk', scopes: ['tickets'] };
-    const answer = await belfry.request('POST', '/v1/admin/keys', { token: await admin(), body });
-    return answer.json as { id: string; key: string };
-  };
 
   it("ends a user's streams on all instances, and no other's", async () => {
     const token = await issued('eve', 10);
@@ -121,8 +138,8 @@ describe('a revocation', () => {
     [
       'an API key',
       async () => {
-        const { id, key } = await makeKey();
-        return { token: key, of: { keyId: id }, later: async () => (await makeKey()).key };
+        const { id, key } = await newKey('tickets');
+        return { token: key, of: { keyId: id }, later: async () => (await newKey('tickets')).key };
       },
     ],
   ])(
@@ -183,6 +200,68 @@ describe('a revocation', () => {
     expect(answer.json).toMatchObject({ status: 401, code: 'token-revoked', stored: 1 });
   });
 
+  it.each([
+    ['of a user', 'here', 'token-revoked'],
+    ['of a user', 'elsewhere', 'token-revoked'],
+    ['of a key', 'here', 'key-revoked'],
+    ['of a key', 'elsewhere', 'key-revoked'],
+  ])(
+    'ends an upload %s %s that sends nothing, at once, and takes what still comes',
+    async (who, where, code) => {
+      const at = where === 'here' ? belfry : other;
+      const sub = `quiet-${where}`;
+      const { id: keyId, key } = await newKey('publish');
+      const token = who === 'of a key' ? key : await issued(sub, 10, { scope: 'publish' });
+      const topic = `quiet:${code}-${where}`;
+      const line = (data: unknown) => `${JSON.stringify({ topic, type: 'a', data })}\n`;
+      const live = await (await at.stream(`?topic=${topic}`)).isReady();
+      const upload = await Upload.start(at, { authorization: `Bearer ${token}` });
+      await upload.write(`${line(1)}{"topic":`);
+      await live.hears(1);
+      await revoke(who === 'of a key' ? { keyId } : { sub });
+      expect(await upload.answer()).toMatchObject({
+        status: 401,
+        json: { code, stored: 1, last: live.events[0]!.id },
+      });
+      // A client may read the answer only once it has sent all.
+      await upload.write(line('late').repeat(200_000));
+      upload.end();
+      await until('all of the upload to be taken', () => upload.isSent);
+      expect(await dataOf(database, topic)).toEqual(['1']);
+      upload.cut();
+      live.cut();
+    },
+  );
+
+  it('lets an upload end that has come whole by then', async () => {
+    const token = await issued('rupert', 10, { scope: 'publish' });
+    const lock = await LogLock.hold(database.url);
+    const answer = postLines(belfry, '{"topic":"whole:1","type":"a"}\n', {}, token);
+    await lock.isAwaited({ count: 1 });
+    await revoke({ sub: 'rupert' });
+    await lock.release();
+    expect(await answer).toMatchObject({ status: 201, json: { stored: 1 } });
+  });
+
+  it('ends an upload that is being stored when it comes, and sends nothing after that', async () => {
+    const token = await issued('romeo', 10, { scope: 'publish' });
+    const lock = await LogLock.hold(database.url);
+    const upload = await Upload.start(belfry, { authorization: `Bearer ${token}` });
+    await upload.write('{"topic":"stored:1","type":"a"}\n');
+    await lock.isAwaited({ count: 1 });
+    await revoke({ sub: 'romeo' });
+    await lock.release();
+    expect(await upload.answer()).toMatchObject({ status: 401, json: { code: 'token-revoked', stored: 1 } });
+    upload.cut();
+  });
+
+  it('ends an upload also when it comes while that is being let in', async () => {
+    await revoke({ sub: 'sybil' });
+    const watch = watchOver('sybil', Infinity);
+    expect(watch.over.reason).toMatchObject({ code: 'token-revoked' });
+    watch.stop();
+  });
+
   it('is found without a bell', async () => {
     const token = await issued('peggy', 10);
     const client = await (await other.stream('', { token })).isReady();
@@ -191,6 +270,72 @@ describe('a revocation', () => {
     );
     await client.isClosed();
     expect(client.controls('end')[0]?.data).toBe('{"reason":"kicked"}');
+  });
+
+  it.each(['token', 'key'])(
+    'is not needed where the %s of a silent upload expires: that ends it too',
+    async what => {
+      const expiresAt = (seconds() + 2) * 1000;
+      const { key } = await newKey('publish', new Date(expiresAt).toISOString());
+      const token = what === 'key' ? key : await tokenFor({ scope: 'publish', exp: expiresAt / 1000 });
+      const upload = await Upload.start(belfry, { authorization: `Bearer ${token}` });
+      await upload.write(`{"topic":"expires:${what}","type":"a"}\n`);
+      expect(await upload.answer()).toMatchObject({
+        status: 401,
+        json: { code: `${what}-expired`, stored: 1 },
+      });
+      expect(Date.now()).toBeGreaterThanOrEqual(expiresAt);
+      upload.cut();
+    },
+  );
+
+  it('is not needed either where a credential lasts longer than a timer can: it ends no upload before that', () => {
+    jest.useFakeTimers();
+    const DAY_MS = 86_400_000;
+    const began = Date.now();
+    const watch = watchOver('methuselah', began + 100 * DAY_MS + 0.5);
+    jest.advanceTimersToNextTimer();
+    expect(Date.now() - began).toBe(2 ** 31 - 1);
+    jest.advanceTimersByTime(began + 100 * DAY_MS - Date.now());
+    expect(watch.over.aborted).toBe(false);
+    jest.advanceTimersByTime(1);
+    expect(watch.over.reason).toMatchObject({ code: 'token-expired' });
+    watch.stop();
+    expect(jest.getTimerCount()).toBe(0);
+  });
+
+  it('leaves nothing of the wait for it behind, however an upload ends', async () => {
+    const idle = await Instance.start(database.url, { UPLOAD_IDLE_MS: '100' });
+    const timers = () => process.getActiveResourcesInfo().filter(resource => resource === 'Timeout').length;
+    const before = timers();
+    const listening = [belfry, idle].map(at => jest.spyOn(at.app.get(Revocations).heard, 'subscribe'));
+    const watched = () => listening.flatMap(({ mock }) => mock.results);
+    const ROUNDS = 10;
+    for (let round = 0; round < ROUNDS; round++) {
+      const line = '{"topic":"ways:1","type":"a"}\n';
+      const { id: keyId, key } = await newKey('publish');
+      const begin = async (at: Instance) => {
+        const { length } = watched();
+        const upload = await Upload.start(at, { authorization: `Bearer ${key}` });
+        await until('the upload is there', () => watched().length > length);
+        return upload;
+      };
+      expect((await postLines(belfry, line, {}, key)).status).toBe(201);
+      expect((await postLines(belfry, '{broken}', {}, key)).status).toBe(400);
+      (await begin(belfry)).cut();
+      const silent = await begin(idle);
+      expect((await silent.answer()).status).toBe(408);
+      silent.cut();
+      const revoked = await begin(belfry);
+      await revoke({ keyId });
+      expect((await revoked.answer()).status).toBe(401);
+      revoked.cut();
+    }
+    const subscriptions = watched().map(({ value }) => value as Subscription);
+    expect(subscriptions).toHaveLength(5 * ROUNDS);
+    await until('nobody listens', () => subscriptions.every(({ closed }) => closed));
+    await until('the timers are gone', () => timers() <= before + 5);
+    await idle.stop();
   });
 
   it('of the same user again replaces the one before', async () => {
