@@ -210,6 +210,21 @@ describe('the lookup', () => {
     expect(lookups()).toBe(2);
   });
 
+  it('is done again after a minute, should the row be gone without a word', async () => {
+    const { id, key } = await make();
+    await keys.verify(key);
+    await test.rows('delete from belfry.api_keys where id = $1', [id]);
+    const now = performance.now.bind(performance);
+    let ahead = 30_000;
+    jest.spyOn(performance, 'now').mockImplementation(() => now() + ahead);
+    expect(await refusal(key)).toBe('accepted');
+    expect(lookups()).toBe(1);
+    ahead = 60_000;
+    // The cache looks at the clock once in a millisecond.
+    await until('a lookup', async () => (await refusal(key)) === 'key-invalid');
+    expect(lookups()).toBe(2);
+  });
+
   it('of a thousand unknown keys at once takes one query, and finds the good one among them', async () => {
     const { key } = await make();
     const answers = await Promise.all(

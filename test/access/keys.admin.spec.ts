@@ -100,6 +100,16 @@ describe('an administrator', () => {
     });
   });
 
+  it('sees that a key was used, also by an instance that was shut down right after that', async () => {
+    const { id, key } = await created();
+    const leaving = await Instance.start(database.url, { DRAIN_MS: '0' });
+    const answer = await leaving.request('POST', '/v1/events', { token: key, body: EVENT });
+    expect(answer.status).toBe(201);
+    await leaving.stop();
+    const used = (await listed()).find(one => one['id'] === id);
+    expect(used).toMatchObject({ lastUsedAt: expect.any(String) });
+  });
+
   it('revokes a key, with an empty answer, as often as asked; then it is not taken any more', async () => {
     const { id, key } = await created();
     expect((await publish(key)).status).toBe(201);

@@ -110,6 +110,15 @@ describe('a revocation', () => {
     await late.stop();
   });
 
+  it('takes a token that was there before it, also of an issuer whose clock is ahead', async () => {
+    const token = await issued('augur', -4);
+    const client = await (await belfry.stream('', { token })).isReady();
+    await revoke({ sub: 'augur' });
+    await client.isClosed();
+    expect(client.controls('end')[0]?.data).toBe('{"reason":"kicked"}');
+    expect((await read(token)).json).toMatchObject({ status: 401, code: 'token-revoked' });
+  });
+
   it('takes the tickets that the user got, too', async () => {
     const token = await issued('trent', 10);
     const { ticket } = (await belfry.request('POST', '/v1/tickets', { token })).json as { ticket: string };

@@ -310,6 +310,13 @@ describe('a ticket', () => {
     ["for roles of one's own", { roles: ['admin'] }, '', 'body-invalid'],
     ['with an array', [], '', 'body-invalid'],
     ['for 101 topics', { topics: Array<string>(101).fill('all') }, '', 'topics-too-many'],
+    ['for 100,000 of what is no topic', { topics: Array<number>(100_000).fill(7) }, '', 'topics-too-many'],
+    [
+      'for 100,000 of what is no role',
+      { sub: 'bob', roles: Array<number>(100_000).fill(7) },
+      'tickets',
+      'topics-too-many',
+    ],
   ])('is not got %s', async (_what, body, scope, code) => {
     const answer = await ask(body, await tokenFor({ scope }));
     expect(answer.json).toMatchObject({ code });

@@ -11,6 +11,7 @@ import {
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Response } from 'express';
 import { connect } from 'node:net';
+import { gzipSync } from 'node:zlib';
 
 import { Public } from '../../src/access/access.decorators.js';
 import { Problem } from '../../src/errors/problem.js';
@@ -65,6 +66,12 @@ class BrokenController {
     response.writeHead(200, { 'content-type': 'text/plain' });
     response.write('half of ');
     throw new Error('the other half is missing');
+  }
+
+  @Get('twice')
+  twice(@Res({ passthrough: true }) response: Response): string {
+    response.end('the first answer');
+    return 'the second one';
   }
 
   @Get('named/:name')
@@ -172,6 +179,18 @@ describe('an error', () => {
     expect([answer.status, answer.json?.['code']]).toEqual([status, code]);
   });
 
+  it('of a body that is compressed gets a code before it is inflated, and before anybody is asked who they are', async () => {
+    const headers = { 'content-type': 'application/json', 'content-encoding': 'gzip' };
+    const body = gzipSync('{"topics":["all"]}');
+    for (const path of ['/broken/echo', '/v1/tickets']) {
+      const answer = await app.send('POST', path, headers, body);
+      expect([answer.status, answer.json?.['code']]).toEqual([415, 'media-type-unsupported']);
+    }
+    // As it is, it would have been asked.
+    const answer = await app.send('POST', '/v1/tickets', {}, { topics: ['all'] });
+    expect([answer.status, answer.json?.['code']]).toEqual([401, 'token-missing']);
+  });
+
   it('answers HEAD with the same headers and no body', async () => {
     const answer = await app.send('HEAD', '/nothing-here');
     expect(answer.status).toBe(404);
@@ -181,6 +200,13 @@ describe('an error', () => {
 
   it('in the middle of an answer cuts the connection, so that half does not pass for the whole', async () => {
     await expect(app.send('GET', '/broken/half')).rejects.toThrow(/aborted|hang up/);
+  });
+
+  it('after the answer, such as that of a second one, changes nothing and alarms nobody', async () => {
+    const answer = await app.send('GET', '/broken/twice', { 'x-request-id': 'r-twice' });
+    expect([answer.status, answer.text]).toEqual([200, 'the first answer']);
+    const lines = app.logs.filter(({ requestId }) => requestId === 'r-twice');
+    expect(lines.map(({ level, msg }) => [level, msg])).toEqual([[30, 'request completed']]);
   });
 
   it('leaves the connection usable', async () => {
