@@ -172,6 +172,11 @@ export const CATALOGUE = {
     title: 'Too many requests',
     detail: 'Try again after the time in Retry-After, and less often.',
   },
+  'connections-too-many': {
+    status: 429,
+    title: 'Too many streams and waiting reads',
+    detail: 'Close a stream, or read without "wait", and try again after the time in Retry-After.',
+  },
   'body-timeout': {
     status: 408,
     title: 'Body not sent in time',
@@ -200,6 +205,11 @@ export const CATALOGUE = {
     title: 'Too many publishes waiting',
     detail: 'Try again after the time in Retry-After: nothing of this request was stored.',
     retryAfterSeconds: 1,
+  },
+  'instance-full': {
+    status: 503,
+    title: 'No room for another connection',
+    detail: 'Try again after the time in Retry-After, or read without "wait".',
   },
   'shutting-down': {
     status: 503,

@@ -106,9 +106,9 @@ export class EventsController {
   @ApiOkResponse({ description: 'A page of events, and the cursor to read on from.' })
   async read(
     @Query() query: Parameters,
-    @Req() request: Request,
+    @Res({ passthrough: true }) response: Response,
     @CurrentCaller() caller: Caller,
   ): Promise<string> {
-    return this.history.read(query, caller, request);
+    return this.history.read(query, caller, response);
   }
 }

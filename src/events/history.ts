@@ -1,18 +1,25 @@
 import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
-import type { Request } from 'express';
+import type { ServerResponse } from 'node:http';
+import { setImmediate } from 'node:timers/promises';
 import type { Caller } from '../access/caller.js';
 import { Revocations } from '../access/revocations.js';
 import { CONFIG, type Config } from '../config/config.js';
 import { Problem } from '../errors/problem.js';
 import { formatCursor } from '../log/cursor.js';
 import { Epochs } from '../log/epochs.js';
-import type { LogEvent } from '../log/event.js';
 import { toJson } from '../log/event.json.js';
 import { LogReader, type ReplayRequest } from '../log/log.reader.js';
-import type { ResetReason } from '../stream/control.frames.js';
+import { whenOver } from '../operations/response-over.js';
+import { Connections } from '../stream/connections.js';
+import { notSoon, type ResetReason } from '../stream/control.frames.js';
 import { CursorJudge } from '../stream/cursor.judge.js';
+import { ReplayPages } from '../stream/replay.pages.js';
+import { replayPage } from '../stream/ring.page.js';
 import { Router } from '../stream/router.js';
 import { one, type Parameters, parseFilter, parseFlag } from '../stream/stream.request.js';
+import { Tail } from '../tail/tail.js';
+import { Turns } from './turns.js';
+import { Waiter } from './waiter.js';
 
 const LIMIT = { fallback: 100, most: 1_000 };
 /** Longest wait, in milliseconds. */
@@ -26,12 +33,23 @@ interface HistoryRequest extends Omit<ReplayRequest, 'after' | 'upTo'> {
   readonly waitMs: number;
 }
 
+interface Shown {
+  readonly seq: number;
+  json(id: string): string;
+}
+
 interface HistoryPage {
-  readonly events: readonly LogEvent[];
+  readonly events: readonly Shown[];
   /** Everything up to here was looked at. */
   readonly cursor: number;
   readonly more: boolean;
   readonly reset?: { readonly reason: ResetReason; readonly oldest: number; readonly head: number };
+}
+
+/** A page of the log, with its bounds. */
+interface Look extends Pick<HistoryPage, 'events' | 'cursor'> {
+  readonly floor: number;
+  readonly head: number;
 }
 
 /** Reads events page by page: the same events, in the same order, as a stream from the same cursor replays. */
@@ -39,13 +57,17 @@ interface HistoryPage {
 export class History implements OnModuleDestroy {
   /** Ends the wait of each request that waits, and whose it is. */
   private readonly waiting = new Map<() => void, Caller>();
+  private readonly turns = new Turns();
   private stopping = false;
 
   constructor(
     private readonly reader: LogReader,
     private readonly epochs: Epochs,
+    private readonly tail: Tail,
+    private readonly pages: ReplayPages,
     private readonly judge: CursorJudge,
     private readonly router: Router,
+    private readonly connections: Connections,
     private readonly revocations: Revocations,
     @Inject(CONFIG) private readonly config: Config,
   ) {
@@ -56,9 +78,9 @@ export class History implements OnModuleDestroy {
 
   /**
    * @returns the page as JSON, in which the data of each event is the very text that was published
-   * @throws Problem when a parameter is wrong or a topic is not granted
+   * @throws Problem when a parameter is wrong, a topic is not granted, or there is no room to wait
    */
-  async read(parameters: Parameters, caller: Caller, http: Request): Promise<string> {
+  async read(parameters: Parameters, caller: Caller, response: ServerResponse): Promise<string> {
     const request: HistoryRequest = {
       caller,
       tenant: caller.tenant,
@@ -66,10 +88,9 @@ export class History implements OnModuleDestroy {
       after: one(parameters, 'after') ?? 'earliest',
       collapse: parseFlag(parameters, 'collapse'),
       limit: parseLimit(one(parameters, 'limit')),
-      // What is published after the credential has ended is not for it.
-      waitMs: Math.min(parseWait(one(parameters, 'wait')), Math.max(0, caller.expiresAt - Date.now())),
+      waitMs: parseWait(one(parameters, 'wait')),
     };
-    const page = await this.page(request, http);
+    const page = await this.page(request, response);
     // Perhaps while it waited.
     const revoked = this.revocations.find(caller);
     if (revoked) throw new Problem(revoked);
@@ -82,68 +103,92 @@ export class History implements OnModuleDestroy {
     for (const end of this.waiting.keys()) end();
   }
 
-  private async page(request: HistoryRequest, http: Request): Promise<HistoryPage> {
+  private async page(request: HistoryRequest, response: ServerResponse): Promise<HistoryPage> {
     const start = await this.judge.judge(request.after);
     if ('reset' in start) return this.resetPage(start.reset);
-    const page = await this.find(request, start.after, 'earliest' in start);
+    // Whoever has published at another instance finds it, heard of here or not.
+    const page = await this.find(request, start.after, this.inDatabase, 'earliest' in start);
     if (page.events.length > 0 || page.more || page.reset || request.waitMs === 0) return page;
-    return this.waitFor(request, page.cursor, http);
-  }
-
-  /** Looks until there is something to show, the end of the log, or a bounded number of pages. */
-  private async find(request: HistoryRequest, after: number, fromOldest: boolean): Promise<HistoryPage> {
-    let cursor = after;
-    const { head } = await this.reader.bounds();
-    for (let pages = 1; ; pages++) {
-      const page = await this.reader.replay({ ...request, after: cursor, upTo: Math.max(head, cursor) });
-      if (page.floor - 1 > cursor && !(fromOldest && pages === 1)) return this.resetPage('expired');
-      cursor = page.cursor;
-      const more = cursor < head;
-      if (page.events.length > 0 || !more || pages === MAX_PAGES)
-        return { events: page.events, cursor, more };
+    // Since the guard let it pass.
+    if (this.stopping || this.revocations.find(request.caller)) return page;
+    const noRoom = this.connections.enter(request.caller);
+    if (noRoom) throw new Problem(noRoom, undefined, { retryAfterSeconds: notSoon() / 1_000 });
+    try {
+      const waiter = new Waiter(request.tenant, request.filter, page.cursor);
+      const found = await this.waitFor(waiter, request, response);
+      await this.turns.next();
+      return found;
+    } finally {
+      this.connections.leave(request.caller);
     }
   }
 
-  /**
-   * The order matters: first the router knows of this request, then the log is read. An event that the read does
-   * not see is taken by the tail later, and so is told.
-   */
-  private async waitFor(request: HistoryRequest, after: number, http: Request): Promise<HistoryPage> {
-    let wake: () => void = () => undefined;
-    const listener = {
-      tenant: request.tenant,
-      filter: request.filter,
-      deliver: () => {
-        wake();
-      },
-      interrupt: () => {
-        wake();
-      },
-    };
-    const giveUp = new AbortController();
-    const end = () => {
-      giveUp.abort();
-      wake();
-    };
-    if (this.stopping || http.socket.destroyed) end();
-    const timer = setTimeout(end, request.waitMs);
-    http.socket.once('close', end);
-    this.waiting.set(end, request.caller);
-    this.router.add(listener);
+  /** Looks until there is something to show, the end of the log, or a bounded number of pages. */
+  private async find(
+    request: HistoryRequest,
+    after: number,
+    look: (request: ReplayRequest) => Promise<Look>,
+    fromOldest = false,
+  ): Promise<HistoryPage> {
     let cursor = after;
+    let upTo: number | undefined;
+    for (let pages = 1; ; pages++) {
+      const page = await look({ ...request, after: cursor, upTo });
+      if (page.floor - 1 > cursor && !(fromOldest && pages === 1)) return this.resetPage('expired');
+      cursor = page.cursor;
+      upTo = page.head;
+      const more = cursor < upTo;
+      if (page.events.length > 0 || !more || pages === MAX_PAGES)
+        return { events: page.events, cursor, more };
+      // A long way through the ring would keep everybody else waiting.
+      await setImmediate();
+    }
+  }
+
+  /** The log as it is. */
+  private readonly inDatabase = async (request: ReplayRequest): Promise<Look> => {
+    const { events, ...page } = await this.reader.replay(request);
+    return { ...page, events: events.map(event => ({ seq: event.seq, json: id => toJson(event, id) })) };
+  };
+
+  /** The log as far as this instance has taken it: Postgres is asked only for what the ring holds no more. */
+  private readonly inMemory = async (request: ReplayRequest): Promise<Look> => {
+    const { tail } = this;
+    const { after, upTo: head = Math.max(after, tail.position) } = request;
+    const bounded = { ...request, upTo: head };
+    if (after < tail.ring.start) return { ...(await this.pages.read(bounded)), head };
+    return { ...replayPage(tail, bounded), floor: tail.floor, head };
+  };
+
+  private async waitFor(
+    waiter: Waiter,
+    request: HistoryRequest,
+    response: ServerResponse,
+  ): Promise<HistoryPage> {
+    const end = () => {
+      waiter.end(this.tail.position);
+    };
+    // What is published after the credential has ended is not for it.
+    const timer = setTimeout(end, Math.min(request.waitMs, request.caller.expiresAt - Date.now()));
+    whenOver(response, end);
+    this.waiting.set(end, request.caller);
+    this.router.add(waiter);
     try {
       for (;;) {
-        const told = new Promise<void>(resolve => (wake = resolve));
-        const page = await this.find(request, cursor, false);
-        cursor = page.cursor;
-        if (page.events.length > 0 || page.more || page.reset || giveUp.signal.aborted) return page;
-        await told;
+        waiter.look();
+        const page = await this.find(request, waiter.cursor, this.inMemory);
+        if (page.events.length > 0 || page.more || page.reset) return page;
+        waiter.cursor = page.cursor;
+        if (waiter.isOver) {
+          // While the database is away nobody knows whether nothing has happened.
+          return this.tail.isAway ? await this.find(request, page.cursor, this.inDatabase) : page;
+        }
+        await waiter.sleep();
       }
     } finally {
-      this.router.remove(listener);
+      this.router.remove(waiter);
       this.waiting.delete(end);
       clearTimeout(timer);
-      http.socket.removeListener('close', end);
     }
   }
 
@@ -153,12 +198,15 @@ export class History implements OnModuleDestroy {
   }
 
   private toJson({ events, cursor, more, reset }: HistoryPage): string {
-    const idOf = (seq: number) => formatCursor(this.epochs.current, seq);
-    const list = events.map(event => toJson(event, idOf(event.seq))).join(',');
     const resetMember = reset
-      ? `,"reset":${JSON.stringify({ reason: reset.reason, oldest: idOf(reset.oldest), head: idOf(reset.head) })}`
+      ? `,"reset":${JSON.stringify({ reason: reset.reason, oldest: this.idOf(reset.oldest), head: this.idOf(reset.head) })}`
       : '';
-    return `{"events":[${list}],"cursor":"${idOf(cursor)}","more":${more}${resetMember}}`;
+    const list = events.map(event => event.json(this.idOf(event.seq))).join(',');
+    return `{"events":[${list}],"cursor":"${this.idOf(cursor)}","more":${more}${resetMember}}`;
+  }
+
+  private idOf(seq: number): string {
+    return formatCursor(this.epochs.current, seq);
   }
 }
 

@@ -7,7 +7,7 @@ import type { TopicFilter } from './topic.filter.js';
 const TAIL_EVENTS = 500;
 const TAIL_BYTES = 1024 * 1024;
 /** Bytes of data in one page of a replay: what a client that stops reading may leave in memory. */
-const REPLAY_BYTES = 256 * 1024;
+export const REPLAY_BYTES = 256 * 1024;
 /** Seqs that one page of a wildcard looks through. */
 const WILDCARD_WINDOW = 5_000;
 
@@ -33,7 +33,7 @@ const NEXT = `
  * It is not prepared. Planned for its own values it sees the partitions that they lead to and no others, which
  * costs less than a plan for all of them.
  *
- * $1 tenant, $2 topics, $3 after, $4 look up to, $5 limit, $6 types (null: all), $7 collapse, up to $8
+ * $1 tenant, $2 topics, $3 after, $4 look up to, $5 limit, $6 types (null: all), $7 collapse, up to $8 (null: the head)
  */
 const replay = (candidate: string) => `
   with candidate as (${candidate}
@@ -49,13 +49,13 @@ const replay = (candidate: string) => `
       and not ($7 and key is not null and exists (
         select from belfry.events newer
         where newer.tenant = $1 and newer.topic = page.topic and newer.key = page.key
-          and newer.seq > page.seq and newer.seq > $3 and newer.seq <= $8
+          and newer.seq > page.seq and newer.seq > $3 and ($8::bigint is null or newer.seq <= $8)
           and ($6::text[] is null or newer.type = any($6))))
   ), bound as materialized (
-    select belfry.log_floor() as floor,
+    select belfry.log_floor() as floor, coalesce($8::bigint, belfry.log_head()) as head,
       case when (select count(*) from page) = $5
           or (select count(*) from page) < (select count(*) from candidate)
-        then (select max(seq) from page) else $4 end as looked_at
+        then (select max(seq) from page) end as looked_at
   )
   select bound.*, shown.seq, shown.tenant, shown.topic, shown.type, shown.key, shown.data,
     (extract(epoch from shown.at) * 1000)::bigint as at,
@@ -84,9 +84,9 @@ export interface ReplayRequest {
   readonly filter: TopicFilter;
   /** Events newer than this seq. */
   readonly after: number;
-  /** And not newer than this one, which the log has already. */
-  readonly upTo: number;
-  /** Whether an event is left out when a newer one up to `upTo` has its topic and key and passes the filter. */
+  /** And not newer than this one, which the log has already; left out: up to the head of the page's own snapshot. */
+  readonly upTo?: number | undefined;
+  /** Whether an event is left out when a newer one up to there has its topic and key and passes the filter. */
   readonly collapse: boolean;
   /** Rows to look at, at most. */
   readonly limit: number;
@@ -98,6 +98,8 @@ export interface ReplayPage {
   readonly cursor: number;
   /** The oldest seq kept, in the page's own snapshot. */
   readonly floor: number;
+  /** `upTo`, or else the head in the page's own snapshot. */
+  readonly head: number;
 }
 
 interface EventRow {
@@ -112,7 +114,12 @@ interface EventRow {
 }
 
 /** A row of a page, or all that there is when the page shows nothing: its bounds. */
-type ReplayRow = (EventRow | { seq: null }) & { floor: string; looked_at: string };
+type ReplayRow = (EventRow | { seq: null }) & {
+  floor: string;
+  head: string;
+  /** The last row of a page that was cut; null: all was looked at. */
+  looked_at: string | null;
+};
 
 /** Reads the log: in order, in bounded pages. */
 @Injectable()
@@ -128,7 +135,7 @@ export class LogReader {
   /** The events after a seq that one subscriber is to see, at most one page of them. */
   async replay(request: ReplayRequest): Promise<ReplayPage> {
     const { tenant, filter, after, upTo, collapse, limit } = request;
-    const reach = filter.exact ? upTo : Math.min(upTo, after + WILDCARD_WINDOW);
+    const reach = reachOf(request);
     const values = [tenant, filter.topics, after, reach, limit, filter.types, collapse, upTo];
     const rows = await this.database.replay<ReplayRow>(
       filter.exact
@@ -137,12 +144,15 @@ export class LogReader {
     );
     const [first] = rows;
     if (!first) throw new Error('a replay page always has its bounds');
+    const [floor, head] = [Number(first.floor), Number(first.head)];
+    const lookedAt = first.looked_at === null ? Math.min(reach, head) : Number(first.looked_at);
     return {
       // Without events there is one row, with the bounds alone.
       events: first.seq === null ? [] : (rows as EventRow[]).map(toEvent),
       // Below the floor there is nothing to look at.
-      cursor: Math.max(after, Number(first.looked_at), Math.min(upTo, Number(first.floor) - 1)),
-      floor: Number(first.floor),
+      cursor: Math.max(after, lookedAt, Math.min(head, floor - 1)),
+      floor,
+      head,
     };
   }
 
@@ -156,6 +166,11 @@ export class LogReader {
     if (!row) throw new Error('a SELECT without FROM returned no row');
     return { floor: Number(row.floor), head: Number(row.head), now: Number(row.now) };
   }
+}
+
+/** How far one page may look. */
+export function reachOf({ filter, after, upTo = Number.MAX_SAFE_INTEGER }: ReplayRequest): number {
+  return filter.exact ? upTo : Math.min(upTo, after + WILDCARD_WINDOW);
 }
 
 function toEvent(row: EventRow): LogEvent {

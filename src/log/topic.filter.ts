@@ -40,15 +40,16 @@ export class TopicFilter {
     return this.kindSet;
   }
 
+  passesTopic(topic: string): boolean {
+    return this.everything || this.topicSet.has(topic) || this.kindSet.has(kindOf(topic));
+  }
+
   passesType(type: string): boolean {
     return this.typeSet === undefined || this.typeSet.has(type);
   }
 
   /** @param event of the subscriber's own tenant */
   passes(event: Pick<LogEvent, 'topic' | 'type'>): boolean {
-    return (
-      (this.everything || this.topicSet.has(event.topic) || this.kindSet.has(kindOf(event.topic))) &&
-      this.passesType(event.type)
-    );
+    return this.passesTopic(event.topic) && this.passesType(event.type);
   }
 }

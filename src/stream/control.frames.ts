@@ -24,7 +24,8 @@ export function ticketSpent(): string {
   return retry(notSoon()) + end('ticket-spent');
 }
 
-function notSoon(): number {
+/** Milliseconds after which to come back to an instance that has no room; each time others. */
+export function notSoon(): number {
   return 10_000 + Math.random() * 20_000;
 }
 

@@ -6,6 +6,7 @@ import { Bundle } from './bundle.js';
 
 /** A page of a replay, ready to be written. */
 export interface FramedPage {
+  readonly events: readonly FramedEvent[];
   readonly bundle: Bundle;
   /** Everything up to here was looked at. */
   readonly cursor: number;
@@ -26,7 +27,8 @@ export class ReplayPages {
     private readonly epochs: Epochs,
   ) {}
 
-  read(request: ReplayRequest): Promise<FramedPage> {
+  /** @param request up to where its caller knows that the log goes: a page up to the head may be of an older one */
+  read(request: ReplayRequest & { readonly upTo: number }): Promise<FramedPage> {
     const name = nameOf(request);
     let page = this.underWay.get(name);
     if (!page) {
@@ -39,7 +41,7 @@ export class ReplayPages {
   private async fetch(request: ReplayRequest): Promise<FramedPage> {
     const { events, cursor, floor } = await this.reader.replay(request);
     const framed = events.map(event => new FramedEvent(event, this.epochs.current));
-    return { bundle: Bundle.of(framed), cursor, floor };
+    return { events: framed, bundle: Bundle.of(framed), cursor, floor };
   }
 }
 

@@ -1,3 +1,4 @@
+import { REPLAY_BYTES, type ReplayRequest, reachOf } from '../log/log.reader.js';
 import type { EventRun } from '../tail/event.run.js';
 import type { FramedEvent } from '../tail/frame.js';
 import type { Ring } from '../tail/ring.js';
@@ -20,27 +21,61 @@ export function catchUpPage(
   cursor: number,
   target: number,
 ): { bundle: Bundle; cursor: number } {
-  const candidates = subscription.filter.exact
-    ? ofTopics(ring, subscription, cursor, target)
-    : ofAll(ring, cursor, target);
   let bundle = Bundle.empty();
   let lookedAt = 0;
   let bytes = 0;
-  for (const event of candidates) {
-    if (isShown(event)) {
+  for (const event of candidates(ring, subscription, cursor, target)) {
+    if (event.tenant === subscription.tenant && isShown(event, subscription, target, databaseNow)) {
       bundle = bundle.with(event);
       bytes += event.frame.length;
     }
     if (++lookedAt >= PAGE_EVENTS || bytes >= PAGE_BYTES) return { bundle, cursor: event.seq };
   }
   return { bundle, cursor: target };
+}
 
-  function isShown(event: FramedEvent): boolean {
-    const { tenant, filter, collapse } = subscription;
-    if (event.tenant !== tenant || !filter.passes(event)) return false;
-    if (event.expiresAt !== null && event.expiresAt <= databaseNow) return false;
-    return !(collapse && isSuperseded(event, subscription, target));
+/** The very page that `LogReader.replay` reads of Postgres, cut at the same event. */
+export function replayPage(
+  { ring, databaseNow }: Pick<Tail, 'ring' | 'databaseNow'>,
+  request: ReplayRequest & { readonly upTo: number },
+): { events: FramedEvent[]; cursor: number } {
+  const { tenant, filter, after, upTo, limit } = request;
+  const reach = reachOf(request);
+  const events: FramedEvent[] = [];
+  let cursor = after;
+  let lookedAt = 0;
+  let bytes = 0;
+  for (const event of candidates(ring, request, after, reach)) {
+    if (event.tenant !== tenant || !filter.passesTopic(event.topic)) continue;
+    if (bytes >= REPLAY_BYTES) return { events, cursor };
+    if (isShown(event, request, upTo, databaseNow)) events.push(event);
+    cursor = event.seq;
+    bytes += event.dataBytes;
+    if (++lookedAt === limit) return { events, cursor };
   }
+  return { events, cursor: reach };
+}
+
+/** Whether an event of the tenant is one to show. */
+function isShown(
+  event: FramedEvent,
+  wanted: Pick<Subscription, 'filter' | 'collapse'>,
+  target: number,
+  databaseNow: number,
+): boolean {
+  if (!wanted.filter.passes(event)) return false;
+  if (event.expiresAt !== null && event.expiresAt <= databaseNow) return false;
+  return !(wanted.collapse && isSuperseded(event, wanted, target));
+}
+
+/** All events after a cursor and up to a target that may be among those wanted, and perhaps others. */
+function candidates(
+  ring: Ring,
+  wanted: Pick<Subscription, 'tenant' | 'filter'>,
+  cursor: number,
+  target: number,
+): Generator<FramedEvent> {
+  return wanted.filter.exact ? ofTopics(ring, wanted, cursor, target) : ofAll(ring, cursor, target);
 }
 
 /** All events after a cursor and up to a target. */

@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
 import { LogModule } from '../log/log.module.js';
 import { TailModule } from '../tail/tail.module.js';
+import { Connections } from './connections.js';
 import { CursorJudge } from './cursor.judge.js';
 import { ReplayPages } from './replay.pages.js';
 import { Router } from './router.js';
@@ -11,7 +12,7 @@ import { UserStreams } from './user.streams.js';
 @Module({
   imports: [LogModule, TailModule],
   controllers: [StreamController],
-  providers: [CursorJudge, ReplayPages, Router, Subscriptions, UserStreams],
-  exports: [CursorJudge, Router],
+  providers: [Connections, CursorJudge, ReplayPages, Router, Subscriptions, UserStreams],
+  exports: [Connections, CursorJudge, ReplayPages, Router],
 })
 export class StreamModule {}

@@ -14,6 +14,7 @@ import { Revocations } from '../access/revocations.js';
 import { Epochs } from '../log/epochs.js';
 import { Tail } from '../tail/tail.js';
 import { Chunk } from './chunk.js';
+import { Connections } from './connections.js';
 import { end, overload, retry, ticketSpent } from './control.frames.js';
 import { CursorJudge } from './cursor.judge.js';
 import type { Outlet } from './outlet.js';
@@ -22,7 +23,6 @@ import { Router } from './router.js';
 import type { StreamContext } from './stream.context.js';
 import { Subscriber } from './subscriber.js';
 import type { Subscription } from './subscription.js';
-import { UserStreams } from './user.streams.js';
 
 /** How exact deadlines are, in milliseconds. */
 const TICK_MS = 250;
@@ -51,7 +51,7 @@ export class Subscriptions implements OnApplicationBootstrap, BeforeApplicationS
     judge: CursorJudge,
     router: Router,
     private readonly revocations: Revocations,
-    private readonly users: UserStreams,
+    private readonly connections: Connections,
     @Inject(CONFIG) private readonly config: Config,
   ) {
     this.context = {
@@ -91,15 +91,13 @@ export class Subscriptions implements OnApplicationBootstrap, BeforeApplicationS
       if (this.draining) {
         return of(Chunk.of(caller.byTicket ? ticketSpent() : retry(Math.random() * this.config.drainMs)));
       }
-      if (this.context.tail.isAway || this.open.size >= this.config.maxConnections) {
-        return of(Chunk.of(later()));
-      }
+      if (this.context.tail.isAway) return of(Chunk.of(later()));
       // Since the guard let it pass.
       if (this.revocations.find(caller)) return of(Chunk.of(retry(1_000) + end('kicked')));
-      if (!this.users.enter(caller)) return of(Chunk.of(later()));
+      if (this.connections.enter(caller)) return of(Chunk.of(later()));
       const subscriber = new Subscriber(this.context, subscription, outlet, () => {
         this.open.delete(subscriber);
-        this.users.leave(caller);
+        this.connections.leave(caller);
       });
       this.open.set(subscriber, { outlet, rotateAt: this.rotateAt() });
       return subscriber.chunks;

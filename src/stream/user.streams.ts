@@ -38,9 +38,9 @@ const EXCHANGE = {
 const LEAVE = { text: 'delete from belfry.instances where id = $1' };
 
 /**
- * Limits how many streams a user has open, on all instances together. Those of this instance are counted as they come
- * and go; those of the others are as they last told in `belfry.instances`, every two seconds. A connect never asks the
- * database, and one that cannot be asked keeps nobody away.
+ * Limits how many streams a user has open, on all instances together; a read that waits is one of them. Those of this
+ * instance are counted as they come and go; those of the others are as they last told in `belfry.instances`, every two
+ * seconds. A connect never asks the database, and one that cannot be asked keeps nobody away.
  *
  * The limit is exact on one instance. On several, users who open streams everywhere within a few seconds may get as many
  * on each; and on each other instance almost a twentieth of the limit goes unnoticed.

@@ -163,6 +163,22 @@ describe('the log reader', () => {
       expect(end).toMatchObject({ events: [], cursor: 15_000 });
     });
 
+    it.each([[['user:7']], [['user:*']]])(
+      'of %j, up to the head of its own snapshot when not told how far',
+      async patterns => {
+        const { events, ...end } = await reader.replay(
+          request(patterns, EVENTS - 250, { upTo: undefined, limit: 1_000 }),
+        );
+        const upTo = await reader.replay(request(patterns, EVENTS - 250, { limit: 1_000 }));
+        expect({ events, ...end }).toEqual(upTo);
+        expect(end.head).toBe(EVENTS);
+        const cut = await reader.replay(request(patterns, 0, { upTo: undefined, limit: 10 }));
+        expect(cut).toMatchObject({ cursor: cut.events.at(-1)!.seq, head: EVENTS });
+        const none = await reader.replay(request(['nobody:*'], EVENTS - 100, { upTo: undefined }));
+        expect(none).toMatchObject({ events: [], cursor: EVENTS, head: EVENTS });
+      },
+    );
+
     it('of its own tenant alone', async () => {
       const page = await reader.replay(request(['*'], 0, { tenant: 'other', upTo: 3_000 }));
       expect(page).toMatchObject({ events: [], cursor: 3_000 });
