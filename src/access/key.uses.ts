@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 
 import type { Database } from '../database/database.js';
+import { waitAtMost } from '../database/patience.js';
 import { reasonOf } from '../errors/reason.js';
 
 /** A key that is in use is written down so often, in milliseconds. */
@@ -53,10 +54,8 @@ export class KeyUses {
   async stop(): Promise<void> {
     this.stopped = true;
     clearTimeout(this.timer);
-    let patience: NodeJS.Timeout | undefined;
-    const late = new Promise<void>(resolve => (patience = setTimeout(resolve, STOP_MS)));
-    await Promise.race([this.writing.then(() => this.write()), late]);
-    clearTimeout(patience);
+    const written = this.writing.then(() => this.write());
+    await waitAtMost(STOP_MS, written);
   }
 
   private schedule(ms: number): void {

@@ -8,6 +8,7 @@ import { readEnvironment } from '../config/environment.js';
 import { Database } from '../database/database.js';
 import { EmbeddedPostgres } from '../database/embedded-postgres.js';
 import { bringUpToDate } from '../database/migrations.js';
+import { waitAtMost } from '../database/patience.js';
 import { Outage } from '../errors/outage.js';
 import { DirectoryInUseError } from '../database/owner-lock.js';
 import { CommandError, tell } from './command.js';
@@ -68,10 +69,7 @@ async function withSessions<Result>(
     return await work(database);
   } finally {
     // A peer that does not answer is not waited for long: the end of the process takes its socket.
-    let timer: NodeJS.Timeout | undefined;
-    const patience = new Promise<void>(resolve => (timer = setTimeout(resolve, CLOSE_MS)));
-    await Promise.race([database.onApplicationShutdown(), patience]);
-    clearTimeout(timer);
+    await waitAtMost(CLOSE_MS, database.onApplicationShutdown());
   }
 }
 

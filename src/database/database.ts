@@ -3,6 +3,7 @@ import pg from 'pg';
 import { CONFIG, type Config } from '../config/config.js';
 import { Outage } from '../errors/outage.js';
 import { isOutage } from './outage.js';
+import { waitAtMost } from './patience.js';
 
 /** A statement; with a name it is prepared once per session. */
 export interface Query {
@@ -73,10 +74,7 @@ export class Database implements OnApplicationShutdown {
 
   /** Ends a session. A peer that does not answer is not waited for long; the process's end takes its socket. */
   async close(client: pg.Client): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const patience = new Promise<void>(resolve => (timer = setTimeout(resolve, CLOSE_TIMEOUT_MS)));
-    await Promise.race([client.end(), patience]);
-    clearTimeout(timer);
+    await waitAtMost(CLOSE_TIMEOUT_MS, client.end());
   }
 
   private createPool(applicationName: string, max: number, connectTimeoutMs: number): pg.Pool {

@@ -5,9 +5,9 @@ import {
   Logger,
   type OnApplicationBootstrap,
 } from '@nestjs/common';
-import { setTimeout } from 'node:timers/promises';
 import { defer, type Observable, of } from 'rxjs';
 import { CONFIG, type Config } from '../config/config.js';
+import { waitAtMost } from '../database/patience.js';
 import { Outage } from '../errors/outage.js';
 import { reasonOf } from '../errors/reason.js';
 import { Revocations } from '../access/revocations.js';
@@ -115,12 +115,7 @@ export class Subscriptions implements OnApplicationBootstrap, BeforeApplicationS
       return outlet.finished();
     });
     // A client that does not read cannot hold up the others.
-    const patience = new AbortController();
-    await Promise.race([
-      Promise.all(finished),
-      setTimeout(FLUSH_MS, undefined, { signal: patience.signal }).catch(() => undefined),
-    ]);
-    patience.abort();
+    await waitAtMost(FLUSH_MS, Promise.all(finished));
   }
 
   async beforeApplicationShutdown(): Promise<void> {

@@ -6,10 +6,10 @@ import {
   type OnApplicationBootstrap,
 } from '@nestjs/common';
 import { randomUUID } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
 import { type Caller, isBackend } from '../access/caller.js';
 import { CONFIG, type Config } from '../config/config.js';
 import { Database } from '../database/database.js';
+import { waitAtMost } from '../database/patience.js';
 import { reasonOf } from '../errors/reason.js';
 import { StreamCounts } from './stream.counts.js';
 
@@ -100,12 +100,7 @@ export class UserStreams implements OnApplicationBootstrap, BeforeApplicationShu
       .catch((error: unknown) => {
         this.logger.warn(`the row of this instance stays until it is forgotten: ${reasonOf(error)}`);
       });
-    const patience = new AbortController();
-    await Promise.race([
-      gone,
-      delay(GOODBYE_MS, undefined, { signal: patience.signal }).catch(() => undefined),
-    ]);
-    patience.abort();
+    await waitAtMost(GOODBYE_MS, gone);
   }
 
   private isCounted(caller: Caller): boolean {
