@@ -22,8 +22,8 @@ export class ProblemFilter implements ExceptionFilter {
     const requestId = typeof request.id === 'string' ? request.id : undefined;
     const problem = problemOf(exception);
     const response = http.getResponse<ServerResponse>();
-    // Perhaps it was answered already, because its body did not come in time.
-    if (response.writableEnded) return;
+    // It was answered already, perhaps because its body did not come in time.
+    if (response.writableEnded && isSecondAnswer(exception)) return;
     this.log(problem, requestId);
     answerProblem(response, problem, requestId);
   }
@@ -35,6 +35,10 @@ export class ProblemFilter implements ExceptionFilter {
       this.logger.warn({ err: cause, requestId, msg: `request refused: ${problem.code}` });
     }
   }
+}
+
+function isSecondAnswer(exception: unknown): boolean {
+  return exception instanceof Error && 'code' in exception && exception.code === 'ERR_HTTP_HEADERS_SENT';
 }
 
 /** @param requestId what the log has the request under */

@@ -375,6 +375,7 @@ describe('a ticket', () => {
       expect(answer.json).toMatchObject({ status: 503, code: 'database-unavailable' });
 
       proxy.open();
+      await until('the tail is back', () => !cut.tail.isAway);
       await until('it is ready', async () => (await cut.request('GET', '/health/ready')).status === 200);
       const again = await (await open(ticket, { at: cut })).isReady();
       again.cut();
