@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { figures, goal, type Scenario } from '../scenario.js';
 import type { Target } from '../contender.js';
 
-const CONNECTIONS = { quick: 5_000, full: 10_000 };
+const CONNECTIONS = { quick: 3_000, full: 10_000 };
 /** Come and gone before anything is measured, so that what a server makes once is not counted. */
 const EARLIER = 100;
 

@@ -11,7 +11,7 @@ import { cpuDuring } from '../usage.js';
 import { witnessed } from '../witness.js';
 import { eventsOf } from './publish.js';
 
-const USERS = 10_000;
+const USERS = { quick: 5_000, full: 10_000 };
 /** Events per second, one step after the other until one of them is too much. */
 const RATES = {
   quick: [1_000, 3_000, 6_000, 9_000],
@@ -50,7 +50,7 @@ export const users: Scenario = {
   name: 'users',
   title: 'Users each on a topic of their own, single events to one after the other at a rising rate',
   async run(lab) {
-    const count = lab.connections(USERS);
+    const count = lab.connections(lab.settings.quick ? USERS.quick : USERS.full);
     const rates = lab.settings.quick ? RATES.quick : RATES.full;
     const ms = lab.duration(800, 4_000);
     const tokens: string[] = [];
