@@ -1,19 +1,5 @@
 -- The log: one dense, append-only sequence of events of all tenants. All of it is in the schema belfry.
 
--- Each unforked history of the log has a random name, the first half of every cursor. A cursor of an earlier
--- epoch is still good up to every fork point after that epoch.
-create table belfry.epochs (
-  n integer generated always as identity,
-  name text not null,
-  -- The newest seq that this epoch shares with the one before it.
-  forked_at bigint not null,
-  began_at timestamptz not null default now(),
-  constraint epochs_pkey primary key (n),
-  constraint epochs_name_key unique (name)
-);
-insert into belfry.epochs (name, forked_at)
-values (substr(replace(gen_random_uuid()::text, '-', ''), 1, 12), 0);
-
 -- `data` is text, not jsonb: jsonb reorders keys and refuses valid JSON such as "\u0000", and what is replayed
 -- must equal what was heard live byte for byte. `batch` and `batch_index` say which append call stored the row,
 -- and as which of its events; that is how an append whose answer was lost is looked for.
@@ -34,6 +20,35 @@ create table belfry.events (
 -- would rather walk the whole log by primary key, in the hope of meeting the topic soon.
 create index events_by_topic on belfry.events (tenant, topic, (seq + 0));
 create index events_by_key on belfry.events (tenant, topic, key, seq) where key is not null;
+
+-- Which history is being written: the cluster, its timeline and the table. A promotion begins a timeline, and the one of
+-- the WAL is asked for because that of the control file follows only with the next checkpoint; a dump restored elsewhere
+-- has another cluster, and one restored in place another table.
+create function belfry.identity() returns text
+language plpgsql volatile
+as $$
+begin
+  return (select system_identifier from pg_control_system()) || '-'
+    || left(pg_walfile_name(pg_current_wal_lsn()), 8) || '-' || 'belfry.events'::regclass::oid;
+end
+$$;
+comment on function belfry.identity() is 'The cluster, its timeline and the oid of the log.';
+
+-- Each unforked history of the log has a random name, the first half of every cursor. A cursor of an earlier
+-- epoch is still good up to every fork point after that epoch.
+create table belfry.epochs (
+  n integer generated always as identity,
+  name text not null,
+  -- The newest seq that this epoch shares with the one before it.
+  forked_at bigint not null,
+  began_at timestamptz not null default clock_timestamp(),
+  -- See belfry.identity.
+  identity text not null,
+  constraint epochs_pkey primary key (n),
+  constraint epochs_name_key unique (name)
+);
+insert into belfry.epochs (name, forked_at, identity)
+values (substr(replace(gen_random_uuid()::text, '-', ''), 1, 12), 0, belfry.identity());
 
 -- Which partitions exist: seqs from from_seq up to, but not including, to_seq.
 create table belfry.partitions (
@@ -73,20 +88,27 @@ create table belfry.voided_batches (
   constraint voided_batches_pkey primary key (id)
 );
 
--- The oldest or the newest row is looked for partition by partition, with the bounds as literals: so each query plans and
--- locks one partition and not all of them, of which there may be hundreds, and names none that may be dropped.
+-- The oldest or the newest row is looked for partition by partition, and in the partition itself: so each query plans and
+-- locks one table and not all of them, of which there may be hundreds. That is why it runs as the owner, who alone may read
+-- a partition other than through the log.
 create function belfry.log_edge(newest boolean) returns bigint
 language plpgsql stable
+security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  part record;
+  part name;
   found_seq bigint;
 begin
-  for part in
-    select from_seq, to_seq from belfry.partitions order by case when newest then -from_seq else from_seq end
-  loop
-    execute format('select seq from belfry.events where seq >= %s and seq < %s order by seq %s limit 1',
-      part.from_seq, part.to_seq, case when newest then 'desc' else 'asc' end) into found_seq;
+  for part in select p.name from belfry.partitions p order by case when newest then -p.from_seq else p.from_seq end loop
+    -- Those to come are files without a page.
+    continue when pg_relation_size(to_regclass('belfry.' || part)) = 0;
+    begin
+      execute format('select seq from belfry.%I order by seq %s limit 1', part, case when newest then 'desc' else 'asc' end)
+      into found_seq;
+    exception when undefined_table then
+      -- Dropped since its name was read.
+      continue;
+    end;
     exit when found_seq is not null;
   end loop;
   return found_seq;
@@ -118,10 +140,111 @@ begin
       using errcode = 'active_sql_transaction';
   end if;
   perform pg_advisory_xact_lock(1650815078, 1);
+  -- What is acknowledged, or heard by anybody, is on disk, whatever the default is here; for this transaction, since the
+  -- session may be a pooler's.
+  if current_setting('synchronous_commit') = 'off' then
+    perform set_config('synchronous_commit', 'on', true);
+  end if;
 end
 $$;
 
--- Stores the events of one batch, all or none, as the next seqs of the log.
+-- The functions from here to belfry.append are called under that lock.
+
+-- What was committed after the newest row may be gone, and its seqs given out again.
+create function belfry.fork() returns text
+language plpgsql volatile
+security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  epoch text;
+begin
+  insert into belfry.epochs (name, forked_at, identity)
+  values (substr(replace(gen_random_uuid()::text, '-', ''), 1, 12), belfry.log_head(), belfry.identity())
+  returning name into epoch;
+  -- The transactions of another cluster have other numbers: what waits in the outbox gets one of this cluster's.
+  insert into belfry.drains (seen) values ('1:1:');
+  update belfry.outbox set xid = pg_current_xact_id();
+  return epoch;
+end
+$$;
+comment on function belfry.fork() is 'Begins an epoch at the head of the log, and returns its name.';
+
+create function belfry.current_epoch() returns text
+language plpgsql volatile
+as $$
+declare
+  newest belfry.epochs;
+begin
+  select * into newest from belfry.epochs e order by e.n desc limit 1;
+  return case when newest.identity = belfry.identity() then newest.name else belfry.fork() end;
+end
+$$;
+comment on function belfry.current_epoch() is 'The epoch to append to; a new one when this is not the history that the last one was written in.';
+
+-- Stores the events of one batch, all or none, as the next seqs of the log: see belfry.append.
+create function belfry.store(
+  batch uuid, keyed boolean,
+  requests integer[], places integer[], tenants text[], topics text[], types text[], keys text[], data text[],
+  expiries timestamptz[], request_keys text[], request_digests text[], dedupe_ids text[], dedupe_digests text[],
+  out at_ms bigint, out head bigint, out seqs bigint[], out known boolean[], out mismatched integer[])
+language plpgsql volatile
+as $$
+declare
+  moment timestamptz := date_trunc('milliseconds', clock_timestamp());
+begin
+  store.head := belfry.log_head();
+  store.at_ms := extract(epoch from moment) * 1000;
+
+  if not store.keyed then
+    insert into belfry.events (seq, tenant, topic, type, key, data, at, expires_at, batch, batch_index)
+    select store.head + e.n, e.tenant, e.topic, e.type, e.key, e.data, moment, e.expires_at, store.batch, e.n
+    from unnest(store.tenants, store.topics, store.types, store.keys, store.data, store.expiries)
+      with ordinality as e(tenant, topic, type, key, data, expires_at, n);
+    return;
+  end if;
+
+  with event as (
+    select e.*,
+      whole.seq as request_seq, single.seq as single_seq, coalesce(whole.seq, single.seq) as known_seq,
+      coalesce(whole.digest <> e.request_digest, false)
+        or coalesce(single.digest <> e.dedupe_digest, false) as mismatch
+    from unnest(store.requests, store.places, store.tenants, store.topics, store.types, store.keys,
+        store.data, store.expiries, store.request_keys, store.request_digests, store.dedupe_ids,
+        store.dedupe_digests)
+      with ordinality as e(request, place, tenant, topic, type, key,
+        data, expires_at, request_key, request_digest, dedupe_id,
+        dedupe_digest, n)
+    left join belfry.dedupe whole
+      on whole.tenant = e.tenant and whole.id = 'request:' || e.request_key and whole.place = e.place
+    left join belfry.dedupe single
+      on single.tenant = e.tenant and single.id = 'event:' || e.dedupe_id and single.place = 0
+  ), judged as (
+    select *, bool_or(mismatch) over (partition by request) as refused from event
+  ), placed as (
+    select *, case when not refused then coalesce(known_seq,
+      store.head + count(*) filter (where known_seq is null and not refused) over (order by n)) end as seq
+    from judged
+  ), stored as (
+    insert into belfry.events (seq, tenant, topic, type, key, data, at, expires_at, batch, batch_index)
+    select p.seq, p.tenant, p.topic, p.type, p.key, p.data, moment, p.expires_at, store.batch, p.n
+    from placed p where p.known_seq is null and not p.refused
+  ), remembered as (
+    insert into belfry.dedupe (tenant, id, place, digest, seq)
+    select p.tenant, 'request:' || p.request_key, p.place, p.request_digest, p.seq
+    from placed p where p.request_key is not null and p.request_seq is null and not p.refused
+    union all
+    select p.tenant, 'event:' || p.dedupe_id, 0, p.dedupe_digest, p.seq
+    from placed p where p.dedupe_id is not null and p.single_seq is null and not p.refused
+  )
+  select array_agg(p.seq order by p.n), array_agg(p.known_seq is not null order by p.n),
+    coalesce(array_agg(p.n::integer order by p.n) filter (where p.mismatch), '{}')
+  into store.seqs, store.known, store.mismatched
+  from placed p;
+end
+$$;
+
+-- The append call of the HTTP door: locks the log and stores the events of one batch, all or none, as its next seqs. What
+-- was committed through the SQL door before comes before them (see belfry.drain_before).
 --
 -- One array element per event: `requests` numbers the request it belongs to, `places` its place in that request.
 -- `request_keys` and `dedupe_ids` are null where the publisher gave none; within one batch no key may occur in
@@ -138,69 +261,19 @@ create function belfry.append(
   out seqs bigint[], out known boolean[], out mismatched integer[])
 language plpgsql volatile
 as $$
-declare
-  moment timestamptz;
 begin
   perform belfry.lock_log();
 
   if exists (select from belfry.voided_batches v where v.id = append.batch) then
     raise exception 'batch % was given up before it was stored', append.batch using errcode = 'BF001';
   end if;
-  -- What is acknowledged is on disk, whatever the default is here; for this transaction, since the session may be a
-  -- pooler's.
-  if current_setting('synchronous_commit') = 'off' then
-    perform set_config('synchronous_commit', 'on', true);
-  end if;
-  select e.name into append.epoch from belfry.epochs e order by e.n desc limit 1;
-  append.head := belfry.log_head();
-  moment := date_trunc('milliseconds', clock_timestamp());
-  append.at_ms := extract(epoch from moment) * 1000;
-
-  if not append.keyed then
-    insert into belfry.events (seq, tenant, topic, type, key, data, at, expires_at, batch, batch_index)
-    select append.head + e.n, e.tenant, e.topic, e.type, e.key, e.data, moment, e.expires_at, append.batch, e.n
-    from unnest(append.tenants, append.topics, append.types, append.keys, append.data, append.expiries)
-      with ordinality as e(tenant, topic, type, key, data, expires_at, n);
-    return;
-  end if;
-
-  with event as (
-    select e.*,
-      whole.seq as request_seq, single.seq as single_seq, coalesce(whole.seq, single.seq) as known_seq,
-      coalesce(whole.digest <> e.request_digest, false)
-        or coalesce(single.digest <> e.dedupe_digest, false) as mismatch
-    from unnest(append.requests, append.places, append.tenants, append.topics, append.types, append.keys,
-        append.data, append.expiries, append.request_keys, append.request_digests, append.dedupe_ids,
-        append.dedupe_digests)
-      with ordinality as e(request, place, tenant, topic, type, key,
-        data, expires_at, request_key, request_digest, dedupe_id,
-        dedupe_digest, n)
-    left join belfry.dedupe whole
-      on whole.tenant = e.tenant and whole.id = 'request:' || e.request_key and whole.place = e.place
-    left join belfry.dedupe single
-      on single.tenant = e.tenant and single.id = 'event:' || e.dedupe_id and single.place = 0
-  ), judged as (
-    select *, bool_or(mismatch) over (partition by request) as refused from event
-  ), placed as (
-    select *, case when not refused then coalesce(known_seq,
-      append.head + count(*) filter (where known_seq is null and not refused) over (order by n)) end as seq
-    from judged
-  ), stored as (
-    insert into belfry.events (seq, tenant, topic, type, key, data, at, expires_at, batch, batch_index)
-    select p.seq, p.tenant, p.topic, p.type, p.key, p.data, moment, p.expires_at, append.batch, p.n
-    from placed p where p.known_seq is null and not p.refused
-  ), remembered as (
-    insert into belfry.dedupe (tenant, id, place, digest, seq)
-    select p.tenant, 'request:' || p.request_key, p.place, p.request_digest, p.seq
-    from placed p where p.request_key is not null and p.request_seq is null and not p.refused
-    union all
-    select p.tenant, 'event:' || p.dedupe_id, 0, p.dedupe_digest, p.seq
-    from placed p where p.dedupe_id is not null and p.single_seq is null and not p.refused
-  )
-  select array_agg(p.seq order by p.n), array_agg(p.known_seq is not null order by p.n),
-    coalesce(array_agg(p.n::integer order by p.n) filter (where p.mismatch), '{}')
-  into append.seqs, append.known, append.mismatched
-  from placed p;
+  append.epoch := belfry.current_epoch();
+  perform belfry.drain_before();
+  select s.at_ms, s.head, s.seqs, s.known, s.mismatched
+  into append.at_ms, append.head, append.seqs, append.known, append.mismatched
+  from belfry.store(append.batch, append.keyed, append.requests, append.places, append.tenants, append.topics,
+    append.types, append.keys, append.data, append.expiries, append.request_keys, append.request_digests,
+    append.dedupe_ids, append.dedupe_digests) s;
 end
 $$;
 
@@ -211,10 +284,13 @@ create function belfry.settle_batch(batch uuid, after bigint)
 returns table (batch_index integer, seq bigint, epoch text)
 language plpgsql volatile
 as $$
+declare
+  present text;
 begin
   perform belfry.lock_log();
+  present := belfry.current_epoch();
   return query
-    select e.batch_index, e.seq, (select h.name from belfry.epochs h order by h.n desc limit 1)
+    select e.batch_index, e.seq, present
     from belfry.events e
     where e.seq > settle_batch.after and e.batch = settle_batch.batch
     order by e.seq;
@@ -225,11 +301,27 @@ begin
 end
 $$;
 
+-- What an instance calls that knows an epoch and everything up to a seq of it, before it reads on: if the log is written
+-- elsewhere now, or does not reach that far any more, another epoch begins.
+create function belfry.check_epoch(known text, seq bigint) returns void
+language plpgsql volatile
+as $$
+begin
+  perform belfry.lock_log();
+  if belfry.current_epoch() = check_epoch.known and belfry.log_head() < check_epoch.seq then
+    perform belfry.fork();
+  end if;
+end
+$$;
+
 -- Adds partitions of `size` seqs until `ahead` seqs past the head are covered, and returns the first seq that has
 -- no partition. They are made as plain tables and attached: CREATE TABLE … PARTITION OF would wait for every open
 -- reader of the log and hold up all appends behind it, ATTACH waits for no reader and no writer.
+--
+-- They belong to whoever owns the log. The service calls this and may be somebody else.
 create function belfry.extend_log(size bigint, ahead bigint) returns bigint
 language plpgsql volatile
+security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   first bigint;
@@ -251,3 +343,34 @@ begin
   end loop;
 end
 $$;
+
+-- Drops the oldest partition when the last event in it is older than `keep`, and returns the first seq that is kept then;
+-- null when nothing was dropped. To drop it, nobody may be reading the log: that is waited for so briefly that nobody waits
+-- long behind it (lock_not_available). One that holds the head, or is still to come, stays.
+create function belfry.trim_log(keep interval) returns bigint
+language plpgsql volatile
+security definer set search_path = pg_catalog, pg_temp set lock_timeout = '50ms'
+as $$
+declare
+  oldest belfry.partitions;
+  newest_at timestamptz;
+begin
+  -- One at a time; and none is attached meanwhile.
+  if not pg_try_advisory_xact_lock(1650815078, 2) then
+    return null;
+  end if;
+  select * into oldest from belfry.partitions p order by p.from_seq limit 1;
+  if oldest.to_seq > belfry.log_head() + 1 then
+    return null;
+  end if;
+  execute format('select at from belfry.%I order by seq desc limit 1', oldest.name) into newest_at;
+  if newest_at > clock_timestamp() - trim_log.keep then
+    return null;
+  end if;
+  execute format('drop table belfry.%I', oldest.name);
+  delete from belfry.partitions p where p.name = oldest.name;
+  insert into belfry.floors (seq) values (oldest.to_seq) on conflict do nothing;
+  return oldest.to_seq;
+end
+$$;
+comment on function belfry.trim_log(interval) is 'Drops the oldest partition if all of it has expired; returns the new floor.';

@@ -78,9 +78,6 @@ create unlogged table belfry.instances (
   constraint instances_pkey primary key (id)
 );
 
--- New partitions belong to whoever owns the log. The service calls this and may be somebody else.
-alter function belfry.extend_log(bigint, bigint) security definer set search_path = pg_catalog, pg_temp;
-
 -- Nobody gets anything in this schema but by a GRANT.
 revoke execute on all functions in schema belfry from public;
 
@@ -92,9 +89,12 @@ as $$
 begin
   execute format('grant usage on schema belfry to %I', service);
   execute format('grant execute on all functions in schema belfry to %I', service);
-  execute format('revoke execute on function belfry.admit_service(name) from %I', service);
-  execute format('grant select, insert on belfry.events, belfry.dedupe to %I', service);
-  execute format('grant select on belfry.epochs, belfry.partitions, belfry.floors to %I', service);
+  execute format('revoke execute on function belfry.admit_service, belfry.admit_publisher from %I', service);
+  execute format('grant select, insert on belfry.events, belfry.dedupe, belfry.drains to %I', service);
+  execute format('grant select on belfry.epochs, belfry.partitions, belfry.floors, belfry.outbox_id_seq to %I', service);
+  execute format('grant select, insert on belfry.outbox_rejected to %I', service);
+  execute format('grant select, delete on belfry.outbox to %I', service);
+  execute format('grant select, update on belfry.limits to %I', service);
   execute format('grant select, insert, delete on belfry.voided_batches, belfry.revocations to %I', service);
   execute format('grant select, insert, update on belfry.api_keys to %I', service);
   execute format('grant select, insert, update, delete on belfry.tickets, belfry.instances to %I', service);
@@ -102,3 +102,23 @@ end
 $$;
 comment on function belfry.admit_service(name) is 'Grants a role what the service needs, and nothing else.';
 revoke execute on function belfry.admit_service(name) from public;
+
+-- Lets a role publish by SQL, to any tenant or to one only.
+create function belfry.admit_publisher(publisher name, tenant text default null) returns void
+language plpgsql volatile
+as $$
+begin
+  if admit_publisher.tenant !~ '^[A-Za-z0-9._~-]{1,100}$' then
+    raise exception 'a tenant is 1 to 100 characters of A-Z a-z 0-9 . _ ~ -' using errcode = 'BF010';
+  end if;
+  execute format('grant usage on schema belfry to %I', publisher);
+  execute format('grant execute on function belfry.publish to %I', publisher);
+  delete from belfry.publishers p where p.role = publisher;
+  if admit_publisher.tenant is not null then
+    insert into belfry.publishers (role, tenant) values (publisher, admit_publisher.tenant);
+  end if;
+end
+$$;
+comment on function belfry.admit_publisher(name, text) is
+  'Lets a role publish by SQL and do nothing else here; to one tenant only, when one is named.';
+revoke execute on function belfry.admit_publisher(name, text) from public;

@@ -2,12 +2,13 @@ import 'reflect-metadata';
 
 import { type Command, CommandError, print, tell } from './cli/command.js';
 import { keys } from './cli/keys.command.js';
+import { log } from './cli/log.command.js';
 import { BootError } from './errors/boot-error.js';
 
 /** After a command is done, what still holds the process is a socket to somebody who does not answer. */
 const LEAVE_MS = 2_000;
 
-const COMMANDS: Readonly<Record<string, Command>> = { keys };
+const COMMANDS: Readonly<Record<string, Command>> = { keys, log };
 
 const USAGE = `Commands of Belfry. They use the configuration of the service, in the environment or in .env.
 

@@ -87,6 +87,14 @@ export interface Config {
   readonly replayEvents: number;
   /** Seqs in one partition of the log. */
   readonly partitionEvents: number;
+  /** Events are kept for so long, and then until their whole partition can be dropped; in hours. */
+  readonly retentionHours: number;
+  /** What was published under a key is remembered for so long, in hours. */
+  readonly dedupeHours: number;
+  /** The outbox is looked at so often while events come through it, in milliseconds. */
+  readonly outboxBusyPollMs: number;
+  /** And when none has come for a while. */
+  readonly outboxIdlePollMs: number;
   readonly logLevel: LogLevel;
 }
 
@@ -97,6 +105,8 @@ const KIBIBYTE = 1024;
 const MEBIBYTE = 1024 * KIBIBYTE;
 /** Longest delay that a Node timer takes, in milliseconds; a longer one fires at once. */
 export const LONGEST_TIMER = 2 ** 31 - 1;
+/** A hundred years. */
+const MOST_HOURS = 876_000;
 /** Not HMAC: a public key must never serve as a secret (RFC 8725, section 2.1). */
 const ASYMMETRIC = 'RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA,Ed25519';
 /** RFC 7518, section 3.2: an HS256 key is at least as long as the hash. */
@@ -170,6 +180,10 @@ const SCHEMA = z.object({
   PUBLISH_QUEUE_BYTES: integer(128 * MEBIBYTE, KIBIBYTE),
   REPLAY_EVENTS: integer(200, 1, 10_000),
   PARTITION_EVENTS: integer(1_000_000, 1),
+  RETENTION_HOURS: integer(72, 1, MOST_HOURS),
+  DEDUPE_HOURS: integer(24, 24, MOST_HOURS),
+  OUTBOX_BUSY_POLL_MS: integer(20, 1, LONGEST_TIMER),
+  OUTBOX_IDLE_POLL_MS: integer(250, 1, LONGEST_TIMER),
   LOG_LEVEL: z.enum(LOG_LEVELS, `one of ${LOG_LEVELS.join(', ')}`).default('info'),
 });
 
@@ -233,6 +247,10 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
     publishQueueBytes: variables.PUBLISH_QUEUE_BYTES,
     replayEvents: variables.REPLAY_EVENTS,
     partitionEvents: variables.PARTITION_EVENTS,
+    retentionHours: variables.RETENTION_HOURS,
+    dedupeHours: variables.DEDUPE_HOURS,
+    outboxBusyPollMs: variables.OUTBOX_BUSY_POLL_MS,
+    outboxIdlePollMs: variables.OUTBOX_IDLE_POLL_MS,
     logLevel: variables.LOG_LEVEL,
   });
 }

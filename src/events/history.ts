@@ -74,6 +74,9 @@ export class History implements OnModuleDestroy {
     this.revocations.heard.subscribe(() => {
       for (const [end, caller] of this.waiting) if (this.revocations.find(caller)) end();
     });
+    this.tail.cutBack.subscribe(() => {
+      for (const end of this.waiting.keys()) end();
+    });
   }
 
   /**
@@ -90,7 +93,13 @@ export class History implements OnModuleDestroy {
       limit: parseLimit(one(parameters, 'limit')),
       waitMs: parseWait(one(parameters, 'wait')),
     };
-    const page = await this.page(request, response);
+    let page: HistoryPage;
+    let epoch: string;
+    do {
+      epoch = this.epochs.current;
+      page = await this.page(request, response);
+      // Of a log that was forked meanwhile nothing is told: the cursor is judged anew.
+    } while (epoch !== this.epochs.current);
     // Perhaps while it waited.
     const revoked = this.revocations.find(caller);
     if (revoked) throw new Problem(revoked);
@@ -147,7 +156,8 @@ export class History implements OnModuleDestroy {
 
   /** The log as it is. */
   private readonly inDatabase = async (request: ReplayRequest): Promise<Look> => {
-    const { events, ...page } = await this.reader.replay(request);
+    const { events, epoch, ...page } = await this.reader.replay(request);
+    await this.epochs.follow(epoch);
     return { ...page, events: events.map(event => ({ seq: event.seq, json: id => toJson(event, id) })) };
   };
 

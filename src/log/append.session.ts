@@ -10,6 +10,8 @@ const OPEN = `select belfry.log_head() as head,
   case when current_setting('synchronous_commit') = 'off' then set_config('synchronous_commit', 'on', false) end`;
 const APPEND = `select epoch, at_ms, head, seqs, known, mismatched
   from belfry.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`;
+const DRAIN = 'select epoch, head, moved, rejected, more from belfry.drain() where head is not null';
+const CHECK = 'select belfry.check_epoch($1, $2)';
 const SETTLE = 'select batch_index, seq, epoch from belfry.settle_batch($1, $2)';
 
 /** What the append call answered; seqs and indexes are per event of the batch, in order. */
@@ -34,6 +36,18 @@ export interface Settled {
   readonly seqs: ReadonlyMap<number, number>;
 }
 
+/** A chunk of the outbox that was moved to the log. */
+export interface Drained {
+  readonly epoch: string;
+  /** The head after it. */
+  readonly head: number;
+  /** Rows, those that were set aside among them. */
+  readonly moved: number;
+  readonly rejected: number;
+  /** Whether there is more at once. */
+  readonly more: boolean;
+}
+
 interface AppendRow extends pg.QueryResultRow {
   epoch: string;
   at_ms: string;
@@ -44,7 +58,7 @@ interface AppendRow extends pg.QueryResultRow {
 }
 
 /**
- * A Postgres session that only appends. It is used by one caller at a time and is thrown away at the first sign of
+ * A Postgres session that only writes the log. It is used by one caller at a time and is thrown away at the first sign of
  * trouble, because everything that is known about a batch depends on knowing the session's state.
  */
 export class AppendSession {
@@ -67,9 +81,10 @@ export class AppendSession {
   /** @param timeoutMs how long connecting may take, and the first answer after it */
   static async open(
     database: Database,
+    applicationName: string,
     timeoutMs: number,
   ): Promise<{ session: AppendSession; head: number }> {
-    const client = database.session('belfry-append', timeoutMs);
+    const client = database.session(applicationName, timeoutMs);
     try {
       await client.connect();
       const { rows } = await client.query<{ head: string }>({
@@ -121,6 +136,22 @@ export class AppendSession {
     const { rows } = await this.client.query<{ batch_index: number; seq: string; epoch: string }>(query);
     if (!rows[0]) return undefined;
     return { epoch: rows[0].epoch, seqs: new Map(rows.map(row => [row.batch_index - 1, Number(row.seq)])) };
+  }
+
+  /** Moves a chunk of the outbox to the log. @returns undefined when nothing was to be done, or another session does it */
+  async drain(timeoutMs: number): Promise<Drained | undefined> {
+    const query = { name: 'drain', text: DRAIN, query_timeout: timeoutMs };
+    const { rows } = await this.client.query<Omit<Drained, 'head'> & { head: string }>(query);
+    return rows[0] && { ...rows[0], head: Number(rows[0].head) };
+  }
+
+  /** Lets another epoch begin when the log is no more what is known of it: its epoch, and everything up to a seq. */
+  async checkEpoch(epoch: string, seq: number, timeoutMs: number): Promise<void> {
+    await this.client.query({
+      text: CHECK,
+      values: [epoch, seq],
+      query_timeout: timeoutMs,
+    } as pg.QueryConfig);
   }
 
   /** Leaves at once; a call that is under way ends with an unknown outcome. */

@@ -252,7 +252,11 @@ export class Appender implements OnApplicationShutdown {
   private async openSession(): Promise<AppendSession> {
     // One that ended while it was idle was never sent anything: nothing is unknown.
     if (!this.session?.isOpen) {
-      const { session, head } = await AppendSession.open(this.database, this.config.publishTimeoutMs);
+      const { session, head } = await AppendSession.open(
+        this.database,
+        'belfry-append',
+        this.config.publishTimeoutMs,
+      );
       this.session = session;
       this.head = head;
     }

@@ -1,6 +1,8 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { Subject } from 'rxjs';
 import { setTimeout } from 'node:timers/promises';
 import { Database } from '../database/database.js';
+import { AppendSession } from './append.session.js';
 
 interface Epoch {
   readonly name: string;
@@ -14,12 +16,19 @@ const CHAIN = {
 };
 /** Names never heard of come from clients: they lead to a query at most so often, in milliseconds. */
 const RELOAD_MS = 1_000;
+/** How long the log is waited for, in milliseconds. */
+const CHECK_TIMEOUT_MS = 10_000;
 
 /** The chain of epochs of this log, as last read. */
 @Injectable()
 export class Epochs implements OnModuleInit {
+  /** Emits, as soon as another epoch is known, the newest seq that is the same in the history known before. */
+  readonly forked = new Subject<number>();
+
   private chain: readonly Epoch[] = [];
   private readAt = -Infinity;
+  private reading: Promise<void> = Promise.resolve();
+  private toRead: Promise<void> | undefined;
   private refreshing: Promise<void> | undefined;
 
   constructor(private readonly database: Database) {}
@@ -44,13 +53,43 @@ export class Epochs implements OnModuleInit {
   lastSeqOf(name: string): number | undefined {
     const index = this.chain.findIndex(epoch => epoch.name === name);
     if (index < 0) return undefined;
-    return Math.min(Infinity, ...this.chain.slice(index + 1).map(epoch => epoch.forkedAt));
+    return firstFork(this.chain.slice(index + 1));
   }
 
   /**
-   * Reads the chain again, as it is now or later. One reading serves all who ask before it begins; when one was made
-   * just now, the next waits for its time.
+   * Makes sure that the log still has all that is known of it, everything up to a seq of the current epoch, and that it is
+   * written where it was; else another epoch begins. Then reads the chain.
    */
+  async check(seq: number): Promise<void> {
+    const { session } = await AppendSession.open(this.database, 'belfry-check', CHECK_TIMEOUT_MS);
+    try {
+      await session.checkEpoch(this.current, seq, CHECK_TIMEOUT_MS);
+    } finally {
+      await session.close();
+    }
+    await this.load();
+  }
+
+  /** Reads the chain as it is now, or later. One reading serves all who ask before it begins. */
+  load(): Promise<void> {
+    // One after the other, so that no answer overtakes another.
+    this.toRead ??= this.reading.then(() => {
+      this.toRead = undefined;
+      const read = this.read();
+      this.reading = read.catch(() => undefined);
+      return read;
+    });
+    return this.toRead;
+  }
+
+  /** For an answer of the log that names its epoch: reads the chain, unless it is the one that is known to be written. */
+  async follow(epoch: string): Promise<void> {
+    if (epoch !== this.current) await this.load();
+    // An answer of a server that another has taken the place of would be asked for again and again.
+    if (epoch !== this.current) await this.refresh();
+  }
+
+  /** The same for strangers: when it was read just now, they wait for their time. */
   refresh(): Promise<void> {
     this.refreshing ??= setTimeout(Math.max(0, this.readAt + RELOAD_MS - performance.now())).then(() => {
       this.refreshing = undefined;
@@ -59,11 +98,20 @@ export class Epochs implements OnModuleInit {
     return this.refreshing;
   }
 
-  private async load(): Promise<void> {
+  private async read(): Promise<void> {
     this.readAt = performance.now();
     const rows = await this.database.query<{ name: string; forked_at: string }>(CHAIN);
-    // It only grows: a shorter one is an answer that another overtook.
-    if (rows.length < this.chain.length) return;
-    this.chain = rows.map(row => ({ name: row.name, forkedAt: Number(row.forked_at) }));
+    const known = this.chain;
+    const chain = rows.map(row => ({ name: row.name, forkedAt: Number(row.forked_at) }));
+    const differs = chain.findIndex(({ name }, index) => name !== known[index]?.name);
+    // Nothing new; or the answer of a server that another has taken the place of.
+    if (differs < 0) return;
+    this.chain = chain;
+    // A log that was restored may have lost epochs that were known.
+    if (known.length > 0) this.forked.next(firstFork([...known.slice(differs), ...chain.slice(differs)]));
   }
+}
+
+function firstFork(epochs: readonly Epoch[]): number {
+  return Math.min(Infinity, ...epochs.map(({ forkedAt }) => forkedAt));
 }

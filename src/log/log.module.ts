@@ -3,11 +3,13 @@ import { DatabaseModule } from '../database/database.module.js';
 import { Appender } from './appender.js';
 import { Epochs } from './epochs.js';
 import { LogReader } from './log.reader.js';
+import { OutboxDrainer } from './outbox.drainer.js';
 import { Partitions } from './partitions.js';
+import { Retention } from './retention.js';
 
 @Module({
   imports: [DatabaseModule],
-  providers: [Appender, Epochs, LogReader, Partitions],
-  exports: [Appender, Epochs, LogReader],
+  providers: [Appender, Epochs, LogReader, OutboxDrainer, Partitions, Retention],
+  exports: [Appender, Epochs, LogReader, OutboxDrainer],
 })
 export class LogModule {}

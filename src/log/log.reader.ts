@@ -14,15 +14,16 @@ const WILDCARD_WINDOW = 5_000;
 const COLUMNS = `seq, tenant, topic, type, key, data, (extract(epoch from at) * 1000)::bigint as at,
   (extract(epoch from expires_at) * 1000)::bigint as expires_at`;
 
-/** The events right after a seq, of all tenants. */
+const EPOCH = '(select name from belfry.epochs order by n desc limit 1)';
+
+/** The events right after a seq, of all tenants, and the epoch they belong to. */
 const NEXT = `
-  select * from (
+  select ${EPOCH} as epoch, page.* from (values (true)) as always left join (
     select ${COLUMNS}, sum(octet_length(data)) over (order by seq) - octet_length(data) as bytes_before
     from (
       select * from belfry.events where seq > $1 order by seq limit ${TAIL_EVENTS}
-    ) as page
-  ) as sized
-  where bytes_before < ${TAIL_BYTES}
+    ) as candidate
+  ) as page on bytes_before < ${TAIL_BYTES}
   order by seq`;
 
 /**
@@ -52,7 +53,7 @@ const replay = (candidate: string) => `
           and newer.seq > page.seq and newer.seq > $3 and ($8::bigint is null or newer.seq <= $8)
           and ($6::text[] is null or newer.type = any($6))))
   ), bound as materialized (
-    select belfry.log_floor() as floor, coalesce($8::bigint, belfry.log_head()) as head,
+    select ${EPOCH} as epoch, belfry.log_floor() as floor, coalesce($8::bigint, belfry.log_head()) as head,
       case when (select count(*) from page) = $5
           or (select count(*) from page) < (select count(*) from candidate)
         then (select max(seq) from page) end as looked_at
@@ -100,6 +101,22 @@ export interface ReplayPage {
   readonly floor: number;
   /** `upTo`, or else the head in the page's own snapshot. */
   readonly head: number;
+  /** The epoch that is being written, in the same snapshot. */
+  readonly epoch: string;
+}
+
+/** Events right after a seq, and the epoch that is being written, in the same snapshot. */
+export interface NextEvents {
+  readonly epoch: string;
+  readonly events: readonly LogEvent[];
+}
+
+/** How far the log goes, where it begins, and the database's clock (ms since 1970). */
+export interface Bounds {
+  readonly epoch: string;
+  readonly floor: number;
+  readonly head: number;
+  readonly now: number;
 }
 
 interface EventRow {
@@ -115,11 +132,14 @@ interface EventRow {
 
 /** A row of a page, or all that there is when the page shows nothing: its bounds. */
 type ReplayRow = (EventRow | { seq: null }) & {
+  epoch: string;
   floor: string;
   head: string;
   /** The last row of a page that was cut; null: all was looked at. */
   looked_at: string | null;
 };
+
+type NextRow = (EventRow | { seq: null }) & { epoch: string };
 
 /** Reads the log: in order, in bounded pages. */
 @Injectable()
@@ -127,9 +147,11 @@ export class LogReader {
   constructor(private readonly database: Database) {}
 
   /** The events after a seq, of all tenants, at most one page of them. */
-  async next(after: number): Promise<LogEvent[]> {
-    const rows = await this.database.query<EventRow>({ name: 'next', text: NEXT, values: [after] });
-    return rows.map(toEvent);
+  async next(after: number): Promise<NextEvents> {
+    const rows = await this.database.query<NextRow>({ name: 'next', text: NEXT, values: [after] });
+    const [first] = rows;
+    if (!first) throw new Error('a page always has its epoch');
+    return { epoch: first.epoch, events: first.seq === null ? [] : (rows as EventRow[]).map(toEvent) };
   }
 
   /** The events after a seq that one subscriber is to see, at most one page of them. */
@@ -153,18 +175,18 @@ export class LogReader {
       cursor: Math.max(after, lookedAt, Math.min(head, floor - 1)),
       floor,
       head,
+      epoch: first.epoch,
     };
   }
 
-  /** The floor and the head of the log, and the database's clock (ms since 1970). */
-  async bounds(): Promise<{ floor: number; head: number; now: number }> {
-    const [row] = await this.database.query<{ floor: string; head: string; now: string }>({
+  async bounds(): Promise<Bounds> {
+    const [row] = await this.database.query<{ epoch: string; floor: string; head: string; now: string }>({
       name: 'bounds',
-      text: `select belfry.log_floor() as floor, belfry.log_head() as head,
+      text: `select ${EPOCH} as epoch, belfry.log_floor() as floor, belfry.log_head() as head,
         (extract(epoch from clock_timestamp()) * 1000)::bigint as now`,
     });
     if (!row) throw new Error('a SELECT without FROM returned no row');
-    return { floor: Number(row.floor), head: Number(row.head), now: Number(row.now) };
+    return { epoch: row.epoch, floor: Number(row.floor), head: Number(row.head), now: Number(row.now) };
   }
 }
 

@@ -12,6 +12,8 @@ export interface FramedPage {
   readonly cursor: number;
   /** The oldest seq kept, in the page's own snapshot. */
   readonly floor: number;
+  /** The epoch that was being written, in the same snapshot. */
+  readonly epoch: string;
 }
 
 /**
@@ -39,9 +41,11 @@ export class ReplayPages {
   }
 
   private async fetch(request: ReplayRequest): Promise<FramedPage> {
-    const { events, cursor, floor } = await this.reader.replay(request);
-    const framed = events.map(event => new FramedEvent(event, this.epochs.current));
-    return { events: framed, bundle: Bundle.of(framed), cursor, floor };
+    const { events, cursor, floor, epoch } = await this.reader.replay(request);
+    // Of an epoch that is not known yet nothing may be told.
+    await this.epochs.follow(epoch);
+    const framed = events.map(event => new FramedEvent(event, epoch));
+    return { events: framed, bundle: Bundle.of(framed), cursor, floor, epoch };
   }
 }
 

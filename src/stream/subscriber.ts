@@ -115,8 +115,8 @@ export class Subscriber implements Listener {
   }
 
   private beat(): void {
-    // As long as it is not known where the client is, an id would move it to where it is not.
-    if (!this.replay.isPlaced) {
+    // As long as it is not known where the client is, or that place is gone, an id would move it to where it is not.
+    if (this.state !== 'live' && (!this.replay.isPlaced || this.replay.isForked)) {
       this.write(COMMENT);
       return;
     }
@@ -157,7 +157,10 @@ export class Subscriber implements Listener {
     const { tail, router } = this.context;
     let target = tail.position;
     while (this.state !== 'closed') {
-      if (this.outlet.full) {
+      target = Math.min(target, tail.position);
+      if (replay.isForked) {
+        this.reset('forked');
+      } else if (this.outlet.full) {
         await this.outlet.drained();
       } else if (replay.cursor > tail.position) {
         await tail.reaches(replay.cursor);
@@ -179,7 +182,7 @@ export class Subscriber implements Listener {
   private async sendPage(target: number): Promise<void> {
     const page = await this.replay.page(target);
     if (this.isExpired) this.end('token-expired');
-    if (this.state === 'closed') return;
+    if (this.state === 'closed' || page === 'stale') return;
     if (page === 'expired') {
       this.reset('expired');
       return;
@@ -201,6 +204,16 @@ export class Subscriber implements Listener {
     this.context.router.remove(this);
     this.state = 'lagging';
     this.replay.moveTo(before);
+    this.catchUp().catch((error: unknown) => {
+      this.fail(error);
+    });
+  }
+
+  /** The log was forked before the tail's position: so before that of whoever is live. The others see it by themselves. */
+  fork(): void {
+    if (this.state !== 'live') return;
+    this.context.router.remove(this);
+    this.reset('forked');
     this.catchUp().catch((error: unknown) => {
       this.fail(error);
     });

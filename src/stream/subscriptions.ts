@@ -74,6 +74,9 @@ export class Subscriptions implements OnApplicationBootstrap, BeforeApplicationS
         if (this.revocations.find(subscriber.caller)) subscriber.end('kicked');
       }
     });
+    this.context.tail.cutBack.subscribe(() => {
+      for (const subscriber of this.open.keys()) subscriber.fork();
+    });
     this.timer = setInterval(
       () => {
         this.tick();

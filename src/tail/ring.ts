@@ -50,6 +50,18 @@ export class Ring {
     while (this.events.length > this.maxEvents || this.bytes > this.maxBytes) this.dropOldest();
   }
 
+  /** Drops what is newer than a seq. */
+  cut(end: number): void {
+    const { start } = this;
+    const kept = [];
+    for (let seq = start + 1; seq <= end; seq++) kept.push(this.at(seq));
+    this.restart(Math.min(start, end));
+    for (const event of kept) {
+      event.newer = undefined;
+      this.push(event);
+    }
+  }
+
   /** Forgets everything and goes on after another seq. */
   restart(end: number): void {
     this.events = new EventRun();

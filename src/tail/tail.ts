@@ -5,14 +5,15 @@ import {
   type OnApplicationBootstrap,
   type OnApplicationShutdown,
 } from '@nestjs/common';
-import { filter, firstValueFrom, startWith, Subject } from 'rxjs';
+import { filter, firstValueFrom, merge, startWith, Subject } from 'rxjs';
 import { CONFIG, type Config } from '../config/config.js';
 import { reasonOf } from '../errors/reason.js';
 import type { AppendedEvents } from '../log/append.batch.js';
 import { Appender } from '../log/appender.js';
 import { Epochs } from '../log/epochs.js';
 import type { LogEvent } from '../log/event.js';
-import { LogReader } from '../log/log.reader.js';
+import { type Bounds, LogReader } from '../log/log.reader.js';
+import { OutboxDrainer } from '../log/outbox.drainer.js';
 import { Doorbell } from './doorbell.js';
 import { FramedEvent } from './frame.js';
 import { Ring } from './ring.js';
@@ -21,17 +22,21 @@ import { Ring } from './ring.js';
 const SAFETY_POLL_MS = 1_000;
 /** While the database is away it is tried so often, in milliseconds. */
 const RECHECK_MS = 100;
+/** Rung by transactions that publish by SQL. */
+const OUTBOX_CHANNEL = 'belfry_outbox';
 /** Frames that are handed on together, in bytes; a single one may be larger. */
 const SLICE_BYTES = 256 * 1024;
 
 /**
- * Follows the log: the one reader of an instance. Its position only grows, each event is taken once, in order,
- * whichever way it comes:
+ * Follows the log: the one reader of an instance. Each event is taken once, in order, whichever way it comes:
  *
  * - from a bell, the safety poll or a new LISTEN session: hints, on which the log is read after the position;
  * - from this instance's own appends, when they are the very next ones.
  *
  * Reading is asynchronous and taking is not, so a page may hold events that were taken meanwhile: they are skipped.
+ *
+ * Its position only grows, except at a fork: what was taken past it is no part of the log any more. Every answer of the
+ * log says in which epoch it was given, and nothing is taken of one that is not known yet.
  */
 @Injectable()
 export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
@@ -39,6 +44,8 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
   readonly taken = new Subject<readonly FramedEvent[]>();
   /** Emits when events were dropped before they could be taken, with the position before the gap. */
   readonly gap = new Subject<number>();
+  /** Emits when the log was forked before the position, with the position that is left. */
+  readonly cutBack = new Subject<number>();
   readonly ring: Ring;
 
   private readonly logger = new Logger(Tail.name);
@@ -53,15 +60,25 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
   private away = false;
   /** The database's clock minus the monotonic one, in milliseconds. */
   private clockOffset = 0;
+  /** False when the bell leads to a session that may be on another server than before. */
+  private isEpochChecked = false;
 
   constructor(
     private readonly reader: LogReader,
     private readonly epochs: Epochs,
     private readonly doorbell: Doorbell,
     private readonly appender: Appender,
+    private readonly drainer: OutboxDrainer,
     @Inject(CONFIG) config: Config,
   ) {
     this.ring = new Ring(config.ringEvents, config.ringBytes);
+    this.epochs.forked.subscribe(at => {
+      this.cut(at);
+    });
+    // Channels are made known before the bell is listened to.
+    this.doorbell.channel(OUTBOX_CHANNEL).subscribe(() => {
+      this.drainer.wake();
+    });
   }
 
   /** Everything up to this seq was taken. */
@@ -89,19 +106,21 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
     return performance.now() - this.lookedAt;
   }
 
-  /** Resolves when the position is at least this seq. Rejects when the tail stops before that. */
+  /** Resolves when the position is at least this seq, or was cut back. Rejects when the tail stops before that. */
   async reaches(seq: number): Promise<void> {
     const there = this.taken.pipe(
       startWith([]),
       filter(() => this.position >= seq),
     );
-    await firstValueFrom(there);
+    await firstValueFrom(merge(there, this.cutBack));
   }
 
   async onApplicationBootstrap(): Promise<void> {
     // LISTEN comes before the head is read: what is appended in between rings.
     await this.doorbell.start();
-    this.ring.restart(await this.look());
+    await this.checkEpoch();
+    const { head } = await this.look();
+    this.ring.restart(head);
 
     this.appender.appended.subscribe(appended => {
       this.takeOwn(appended);
@@ -110,7 +129,14 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
     this.doorbell.heard.subscribe(announced => {
       if (announced > this.position) this.read();
     });
+    this.drainer.drained.subscribe(({ head }) => {
+      this.doorbell.ring(head);
+      if (head > this.position) this.read();
+    });
     this.doorbell.listening.subscribe(() => {
+      // Perhaps to another server.
+      this.isEpochChecked = false;
+      this.check();
       this.read();
     });
     this.doorbell.deaf.subscribe(() => {
@@ -130,15 +156,15 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
     clearTimeout(this.recheck);
     this.taken.complete();
     this.gap.complete();
+    this.cutBack.complete();
   }
 
   /** The safety poll: finds what no bell announced, and keeps the clock and the floor fresh. */
   private check(): void {
     clearTimeout(this.recheck);
-    this.checking ??= this.look()
-      .then(head => {
+    this.checking ??= this.inspect()
+      .then(() => {
         this.away = false;
-        if (head > this.position) this.read();
       })
       .catch((error: unknown) => {
         if (!this.away) this.logger.warn(`the log could not be looked at: ${reasonOf(error)}`);
@@ -148,13 +174,37 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
       .finally(() => (this.checking = undefined));
   }
 
-  private async look(): Promise<number> {
+  private async inspect(): Promise<void> {
+    if (!this.isEpochChecked) await this.checkEpoch();
+    const known = this.position;
+    const { epoch, head } = await this.look();
+    await this.epochs.follow(epoch);
+    // Not because of a fork that is known by now.
+    if (head < Math.min(known, this.position)) await this.checkEpoch();
+    if (head > this.position) this.read();
+  }
+
+  private async look(): Promise<Bounds> {
     const asked = performance.now();
-    const { floor, head, now } = await this.reader.bounds();
+    const bounds = await this.reader.bounds();
     this.lookedAt = performance.now();
-    this.clockOffset = now - (asked + this.lookedAt) / 2;
-    this.oldest = floor;
-    return head;
+    this.clockOffset = bounds.now - (asked + this.lookedAt) / 2;
+    this.oldest = bounds.floor;
+    return bounds;
+  }
+
+  private async checkEpoch(): Promise<void> {
+    await this.epochs.check(this.position);
+    this.isEpochChecked = true;
+  }
+
+  private cut(at: number): void {
+    if (at >= this.position) return;
+    this.logger.error(
+      `the log was forked: the events after ${at} and up to ${this.position} are no part of it any more`,
+    );
+    this.ring.cut(at);
+    this.cutBack.next(at);
   }
 
   /** Reads on, until the end of the log; now, or once more when reading already. */
@@ -167,9 +217,16 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
     try {
       while (this.readAgain && !this.stopped) {
         this.readAgain = false;
-        const page = await this.reader.next(this.position);
-        this.take(page);
-        if (page.length > 0) this.readAgain = true;
+        const after = this.position;
+        const { epoch, events } = await this.reader.next(after);
+        await this.epochs.follow(epoch);
+        if (epoch !== this.epochs.current || this.position < after) {
+          // It goes on from where the log was before it was forked.
+          this.readAgain = true;
+          continue;
+        }
+        this.take(events);
+        if (events.length > 0) this.readAgain = true;
       }
       this.lookedAt = performance.now();
       this.away = false;

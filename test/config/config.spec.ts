@@ -64,6 +64,10 @@ describe('the configuration', () => {
       publishQueueBytes: 128 * 1024 * 1024,
       replayEvents: 200,
       partitionEvents: 1_000_000,
+      retentionHours: 72,
+      dedupeHours: 24,
+      outboxBusyPollMs: 20,
+      outboxIdlePollMs: 250,
       logLevel: 'info',
     });
   });

@@ -233,7 +233,7 @@ describe('a service with a role of its own', () => {
       `drop table ${child}`,
       'update belfry.dedupe set seq = 1',
       'delete from belfry.dedupe',
-      `insert into belfry.epochs (name, forked_at) values ('mine', 0)`,
+      `insert into belfry.epochs (name, forked_at, identity) values ('mine', 0, '')`,
       'delete from belfry.epochs',
       'insert into belfry.floors (seq) values (1000000)',
       'delete from belfry.floors',

@@ -93,8 +93,10 @@ describe('the partitions of the log', () => {
 
     const reader = belfry.app.get(LogReader);
     const seqs: number[] = [];
-    for (let page = await reader.next(0); page.length > 0; page = await reader.next(seqs.at(-1)!)) {
-      seqs.push(...page.map(({ seq }) => seq));
+    for (;;) {
+      const { events } = await reader.next(seqs.at(-1) ?? 0);
+      if (events.length === 0) break;
+      seqs.push(...events.map(({ seq }) => seq));
     }
     expect(seqs).toEqual(stored.map(({ seq }) => seq));
   });

@@ -128,7 +128,8 @@ describe('a cursor that cannot be honoured', () => {
   it('is not one of an epoch that began right after this instance had looked', async () => {
     (await resume('aaaaaaaaaaaa.3')).cut();
     await database.rows(
-      `insert into belfry.epochs (name, forked_at) values ('bbbbbbbbbbbb', belfry.log_head())`,
+      `insert into belfry.epochs (name, forked_at, identity)
+      values ('bbbbbbbbbbbb', belfry.log_head(), belfry.identity())`,
     );
     const client = await resume(`bbbbbbbbbbbb.${belfry.tail.position}`);
     expect(client.controls('reset')).toEqual([]);

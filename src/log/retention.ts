@@ -1,0 +1,102 @@
+import {
+  Inject,
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+} from '@nestjs/common';
+import pg from 'pg';
+import { CONFIG, type Config } from '../config/config.js';
+import { Database } from '../database/database.js';
+import { reasonOf } from '../errors/reason.js';
+
+/** What has expired is looked for so often, in milliseconds; half of it is random, so that instances take turns. */
+const PAUSE_MS = 60_000;
+/** When somebody was reading the log, it is tried again after this, in milliseconds. */
+const RETRY_MS = 1_000;
+/** SQLSTATE lock_not_available. */
+const LOCKED = '55P03';
+/** Rows that one statement deletes, so that none takes long. */
+const DELETED_AT_ONCE = 5_000;
+
+const TRIM = `select belfry.trim_log($1 * interval '1 hour') as floor`;
+const PRUNE = `select belfry.prune($1 * interval '1 hour', ${DELETED_AT_ONCE}) as forgotten`;
+
+/** Drops what has expired: whole partitions of the log, and old keys of publishers. Every instance does, one at a time. */
+@Injectable()
+export class Retention implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly logger = new Logger(Retention.name);
+  private timer: NodeJS.Timeout | undefined;
+  private running: Promise<void> | undefined;
+  private stopped = false;
+
+  constructor(
+    private readonly database: Database,
+    @Inject(CONFIG) private readonly config: Config,
+  ) {}
+
+  onApplicationBootstrap(): void {
+    this.schedule(PAUSE_MS);
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    this.stopped = true;
+    clearTimeout(this.timer);
+    await this.running;
+  }
+
+  /**
+   * Drops all that has expired, now.
+   *
+   * @throws Outage; pg's DatabaseError that `isLocked` when somebody was reading the log
+   */
+  async trim(): Promise<void> {
+    while (!this.stopped && (await this.dropOldest()));
+    while (!this.stopped && (await this.forgetSome()));
+  }
+
+  private schedule(ms: number): void {
+    if (this.stopped) return;
+    this.timer = setTimeout(
+      () => {
+        this.running = this.run();
+      },
+      ms * (0.5 + Math.random() / 2),
+    );
+  }
+
+  private async run(): Promise<void> {
+    try {
+      await this.trim();
+      this.schedule(PAUSE_MS);
+    } catch (error) {
+      if (!isLocked(error)) this.logger.warn(`what has expired could not be dropped: ${reasonOf(error)}`);
+      this.schedule(isLocked(error) ? RETRY_MS : PAUSE_MS);
+    }
+  }
+
+  /** @returns false when nothing has expired, or another instance is at it */
+  private async dropOldest(): Promise<boolean> {
+    const [row] = await this.database.query<{ floor: string | null }>({
+      text: TRIM,
+      values: [this.config.retentionHours],
+    });
+    if (!row?.floor) return false;
+    this.logger.log(`the events before seq ${row.floor} have expired and are gone`);
+    return true;
+  }
+
+  /** @returns false when there are no more */
+  private async forgetSome(): Promise<boolean> {
+    const [row] = await this.database.query<{ forgotten: number }>({
+      text: PRUNE,
+      values: [this.config.dedupeHours],
+    });
+    return row?.forgotten === DELETED_AT_ONCE;
+  }
+}
+
+/** True when a partition could not be dropped because somebody was reading the log. */
+export function isLocked(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === LOCKED;
+}

@@ -1,0 +1,237 @@
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { History } from '../../src/events/history.js';
+import { Epochs } from '../../src/log/epochs.js';
+import { LogReader } from '../../src/log/log.reader.js';
+import { LogLock } from '../support/log.lock.js';
+import { until } from '../support/conditions.js';
+import { TestDatabase } from '../support/databases.js';
+import { admin, Instance } from '../support/instance.js';
+import type { SseClient } from '../support/sse.client.js';
+
+/** Nothing of these tests is a failover: see test/faults for one. What it leaves behind in the tables is made by hand. */
+describe('a log that was forked', () => {
+  let database: TestDatabase;
+  let belfry: Instance;
+  let ids: string[];
+  let clients: SseClient[] = [];
+
+  beforeEach(async () => {
+    database = await TestDatabase.create();
+    belfry = await Instance.start(database.url, { RING_EVENTS: '5', REPLAY_EVENTS: '3' });
+    ids = await publish(...Array.from({ length: 20 }, (_, n) => n + 1));
+  });
+  afterEach(async () => {
+    clients.forEach(client => {
+      client.cut();
+    });
+    clients = [];
+    await belfry.stop();
+    await database.drop();
+  });
+
+  /** Resolves when the instance itself has heard of it. */
+  async function publish(...data: unknown[]): Promise<string[]> {
+    const published = await belfry.publish(data.map(value => ({ topic: 'user:1', type: 'a', data: value })));
+    const last = published.at(-1)!.split('.');
+    await until('the tail is there', () => belfry.tail.position === Number(last[1]));
+    return published;
+  }
+
+  async function stream(cursor?: string): Promise<SseClient> {
+    const headers = cursor === undefined ? {} : { 'last-event-id': cursor };
+    const client = await belfry.stream('?topic=user:1', { headers });
+    clients.push(client);
+    return client.isReady();
+  }
+
+  /** As after a failover to a standby that had not heard of the newest events, or after a restore. */
+  async function lose(after: number): Promise<void> {
+    await database.rows(`delete from belfry.events where seq > ${after}`);
+    await moveElsewhere();
+  }
+
+  async function moveElsewhere(): Promise<void> {
+    await database.rows(
+      `update belfry.epochs set identity = 'elsewhere' where n = (select max(n) from belfry.epochs)`,
+    );
+  }
+
+  const epochOf = (id: string) => id.split('.')[0]!;
+  const reasonsOf = (client: SseClient) =>
+    client.controls('reset').map(({ data }) => (JSON.parse(data) as { reason: string }).reason);
+
+  it('and lost nothing goes on in another epoch, and nobody is told', async () => {
+    const live = await stream();
+    await moveElsewhere();
+    const [id] = await publish('next');
+    expect(epochOf(id!)).not.toBe(epochOf(ids[0]!));
+    expect(id!.split('.')[1]).toBe('21');
+    await live.hears(1);
+    expect(live.events[0]!.id).toBe(id);
+    expect(reasonsOf(live)).toEqual([]);
+
+    const back = await stream(ids[17]);
+    expect(back.payloads).toEqual([19, 20, 'next']);
+    expect(reasonsOf(back)).toEqual([]);
+  });
+
+  it('tells who is live past the fork, and sends what comes', async () => {
+    const live = await stream(ids[18]);
+    await lose(15);
+    const [id] = await publish('instead of 16');
+    expect(id!.split('.')[1]).toBe('16');
+    await live.hears(2);
+    expect(live.payloads).toEqual([20, 'instead of 16']);
+    expect(live.events[1]!.id).toBe(id);
+    expect(live.heard.map(({ event }) => event)).toEqual(['a', 'ready', 'reset', 'ready', 'a']);
+    const [reset] = live.controls('reset');
+    const at = `${epochOf(id!)}.15`;
+    expect(reset!.id).toBe(at);
+    expect(JSON.parse(reset!.data)).toEqual({ reason: 'forked', oldest: `${epochOf(id!)}.1`, head: at });
+  });
+
+  it('is found out by an instance that only reads', async () => {
+    const live = await stream();
+    const other = await Instance.start(database.url);
+    await lose(15);
+    // No bell, no append: the poll sees that the log has become shorter.
+    await until('the reset', () => reasonsOf(live).length > 0);
+    expect(reasonsOf(live)).toEqual(['forked']);
+    await until('the other knows', () => other.tail.position === 15);
+    await other.stop();
+  });
+
+  it('is found out when as much as was lost has been written again', async () => {
+    const live = await stream();
+    // The tail hears of nothing until the new history is longer than the old.
+    const other = await Instance.start(database.url);
+    await lose(15);
+    const lock = await LogLock.hold(database.url);
+    const sent = other.publish(
+      Array.from({ length: 10 }, (_, n) => ({ topic: 'user:1', type: 'a', data: -n })),
+    );
+    await lock.release();
+    const [first] = await sent;
+    await until('the reset', () => reasonsOf(live).length > 0);
+    expect(reasonsOf(live)).toEqual(['forked']);
+    await other.publish({ topic: 'user:1', type: 'a', data: 'last' });
+    await until('the last event', () => live.payloads.at(-1) === 'last');
+    // All after the reset is of the new history; nothing of it was taken for the continuation of the old.
+    for (const { id } of live.events) expect(epochOf(id!)).toBe(epochOf(first!));
+    await other.stop();
+  });
+
+  it.each([
+    ['before the fork', 12, [13, 14, 15, 'new'], []],
+    ['at the fork', 15, ['new'], []],
+    ['past the fork', 16, [], ['forked']],
+    ['at the head of what was lost', 20, [], ['forked']],
+  ])('honours a cursor of the old epoch %s', async (_where, seq, payloads, reasons) => {
+    await lose(15);
+    await publish('new');
+    const client = await stream(ids[seq - 1]);
+    expect(reasonsOf(client)).toEqual(reasons);
+    expect(client.payloads).toEqual(payloads);
+  });
+
+  it('twice judges cursors by each fork after them', async () => {
+    await lose(15);
+    const [second] = await publish('16b');
+    await publish('17b', '18b');
+    await lose(12);
+    const [third] = await publish('13c');
+    const outcome = async (cursor: string) => {
+      const client = await stream(cursor);
+      return reasonsOf(client)[0] ?? client.payloads;
+    };
+    expect(await outcome(ids[11]!)).toEqual(['13c']);
+    expect(await outcome(ids[12]!)).toBe('forked');
+    expect(await outcome(ids[14]!)).toBe('forked');
+    expect(await outcome(`${epochOf(second!)}.12`)).toEqual(['13c']);
+    expect(await outcome(`${epochOf(second!)}.13`)).toBe('forked');
+    expect(await outcome(`${epochOf(third!)}.13`)).toEqual([]);
+  });
+
+  it('is found out by a replay, when the tail does not know of it yet', async () => {
+    const other = await Instance.start(database.url);
+    const reader = belfry.app.get(LogReader);
+    const [next, bounds] = [reader.next.bind(reader), reader.bounds.bind(reader)];
+    let release: () => void = () => undefined;
+    const released = new Promise<void>(resolve => (release = resolve));
+    reader.next = after => released.then(() => next(after));
+    reader.bounds = () => released.then(() => bounds());
+    await lose(15);
+    await other.publish({ topic: 'user:1', type: 'a', data: 'new' });
+    const [before, past] = [await stream(ids[9]), await stream(ids[17])];
+    release();
+    await other.publish({ topic: 'user:1', type: 'a', data: 'newer' });
+    await before.hears(7);
+    expect(before.payloads).toEqual([11, 12, 13, 14, 15, 'new', 'newer']);
+    expect(reasonsOf(before)).toEqual([]);
+    await past.hears(2);
+    expect(past.payloads.slice(-2)).toEqual(['new', 'newer']);
+    expect(reasonsOf(past)).toEqual(['forked']);
+    await other.stop();
+  });
+
+  it.each([
+    ['past the fork is told', 20, { reason: 'forked' }, []],
+    ['at the fork goes on', 15, undefined, ['new']],
+  ])('wakes a read that waits: one that is %s', async (_what, seq, reset, payloads) => {
+    const token = await admin();
+    const read = (after: string) =>
+      belfry.request('GET', `/v1/events?topic=user:1&wait=20s&after=${after}`, { token });
+    const waiting = read(ids[19]!);
+    const { waiting: whoWait } = belfry.app.get<object, { waiting: Map<unknown, unknown> }>(History);
+    await until('it waits', () => whoWait.size === 1);
+    await lose(15);
+    await publish('new');
+    const { json } = await (seq === 20 ? waiting : read(ids[seq - 1]!));
+    const { events } = json as { events: { data: unknown }[] };
+    expect(events.map(({ data }) => data)).toEqual(payloads);
+    if (reset) expect(json).toMatchObject({ reset });
+    else expect(json).not.toHaveProperty('reset');
+    await waiting;
+  });
+
+  it('is not suspected while this instance is ahead of what it was just told', async () => {
+    const [epochs, reader] = [belfry.app.get(Epochs), belfry.app.get(LogReader)];
+    const check = jest.spyOn(epochs, 'check');
+    const bounds = jest.spyOn(reader, 'bounds');
+    while (bounds.mock.calls.length < 3) await publish('busy');
+    expect(check).not.toHaveBeenCalled();
+  });
+
+  it('ends no replay that has not come to the fork', async () => {
+    const slow = await stream();
+    slow.pause();
+    await lose(15);
+    await publish('new');
+    slow.resume();
+    await slow.hears(1);
+    expect(slow.payloads).toEqual(['new']);
+  });
+
+  it('by hand tells whoever has heard more', async () => {
+    const live = await stream();
+    await database.rows('delete from belfry.events where seq > 15');
+    await database.rows('begin; select belfry.lock_log(); select belfry.fork(); commit');
+    await until('the reset', () => reasonsOf(live).length > 0);
+    expect(reasonsOf(live)).toEqual(['forked']);
+  });
+
+  it('in another cluster lets what waits in the outbox through, whatever its transactions were', async () => {
+    await belfry.stop();
+    await database.rows(
+      `insert into belfry.outbox (xid, tenant, topic, type, data) values ('9000000000', 'default', 'user:1', 'a', '"waited"')`,
+    );
+    await database.rows(`insert into belfry.drains (seen) values ('8000000000:8000000000:')`);
+    await moveElsewhere();
+    belfry = await Instance.start(database.url);
+    const client = await stream(ids[19]);
+    await database.rows(`select belfry.publish('user:1', 'a', '"published"')`);
+    await client.hears(2);
+    expect(client.payloads).toEqual(['waited', 'published']);
+    expect(reasonsOf(client)).toEqual([]);
+  });
+});
