@@ -182,7 +182,7 @@ describe('a log that was forked', () => {
     const read = (after: string) =>
       belfry.request('GET', `/v1/events?topic=user:1&wait=20s&after=${after}`, { token });
     const waiting = read(ids[19]!);
-    const { waiting: whoWait } = belfry.app.get<object, { waiting: Map<unknown, unknown> }>(History);
+    const whoWait = belfry.app.get<object, { waiting: Map<unknown, unknown> }>(History).waiting;
     await until('it waits', () => whoWait.size === 1);
     await lose(15);
     await publish('new');
