@@ -2,6 +2,7 @@ import type { ArgumentsHost, ExceptionFilter } from '@nestjs/common';
 import { Catch, HttpException, Logger } from '@nestjs/common';
 import type { Request } from 'express';
 import type { ServerResponse } from 'node:http';
+import { isNativeError } from 'node:util/types';
 
 import { Outage } from './outage.js';
 import { codeOf } from './catalogue.js';
@@ -38,7 +39,7 @@ export class ProblemFilter implements ExceptionFilter {
 }
 
 function isSecondAnswer(exception: unknown): boolean {
-  return exception instanceof Error && 'code' in exception && exception.code === 'ERR_HTTP_HEADERS_SENT';
+  return isNativeError(exception) && 'code' in exception && exception.code === 'ERR_HTTP_HEADERS_SENT';
 }
 
 /** @param requestId what the log has the request under */
