@@ -59,8 +59,8 @@ create table belfry.partitions (
   constraint partitions_range check (from_seq < to_seq)
 );
 
--- The oldest seq still kept. Inserted, never updated; the largest counts. It matters only while the log is
--- empty: otherwise the oldest and the newest row speak for themselves.
+-- The oldest seq still kept. Inserted, never updated; the largest counts. While the log is empty it says where the log goes
+-- on; otherwise the oldest and the newest row speak for themselves.
 create table belfry.floors (
   seq bigint not null,
   set_at timestamptz not null default now(),
@@ -98,12 +98,15 @@ as $$
 declare
   part name;
   found_seq bigint;
+  -- Under an old snapshot, what was deleted before it stays in the indexes and is not to be walked through each time.
+  floor bigint := (select max(f.seq) from belfry.floors f);
 begin
   for part in select p.name from belfry.partitions p order by case when newest then -p.from_seq else p.from_seq end loop
     -- Those to come are files without a page.
     continue when pg_relation_size(to_regclass('belfry.' || part)) = 0;
     begin
-      execute format('select seq from belfry.%I order by seq %s limit 1', part, case when newest then 'desc' else 'asc' end)
+      execute format('select seq from belfry.%I where seq >= %s order by seq %s limit 1', part, floor,
+        case when newest then 'desc' else 'asc' end)
       into found_seq;
     exception when undefined_table then
       -- Dropped since its name was read.
@@ -301,14 +304,19 @@ begin
 end
 $$;
 
--- What an instance calls that knows an epoch and everything up to a seq of it, before it reads on: if the log is written
--- elsewhere now, or does not reach that far any more, another epoch begins.
-create function belfry.check_epoch(known text, seq bigint) returns void
+-- What an instance calls that knows the epochs up to one, and everything up to a seq of that, before it reads on: if the log is
+-- written elsewhere now, has lost the newest of them or does not reach that far any more, another epoch begins.
+create function belfry.check_epoch(known text[], seq bigint) returns void
 language plpgsql volatile
 as $$
+declare
+  present text;
 begin
   perform belfry.lock_log();
-  if belfry.current_epoch() = check_epoch.known and belfry.log_head() < check_epoch.seq then
+  present := belfry.current_epoch();
+  if present = any (check_epoch.known)
+    and (present <> check_epoch.known[cardinality(check_epoch.known)] or belfry.log_head() < check_epoch.seq)
+  then
     perform belfry.fork();
   end if;
 end
@@ -344,9 +352,9 @@ begin
 end
 $$;
 
--- Drops the oldest partition when the last event in it is older than `keep`, and returns the first seq that is kept then;
--- null when nothing was dropped. To drop it, nobody may be reading the log: that is waited for so briefly that nobody waits
--- long behind it (lock_not_available). One that holds the head, or is still to come, stays.
+-- Drops the oldest partition when it is full and the last event in it is older than `keep`, and returns the first seq that
+-- is kept then; null when nothing was dropped. To drop it, nobody may be reading the log: that is waited for so briefly that
+-- nobody waits long behind it (lock_not_available).
 create function belfry.trim_log(keep interval) returns bigint
 language plpgsql volatile
 security definer set search_path = pg_catalog, pg_temp set lock_timeout = '50ms'
@@ -356,21 +364,60 @@ declare
   newest_at timestamptz;
 begin
   -- One at a time; and none is attached meanwhile.
-  if not pg_try_advisory_xact_lock(1650815078, 2) then
-    return null;
-  end if;
+  perform pg_advisory_xact_lock(1650815078, 2);
   select * into oldest from belfry.partitions p order by p.from_seq limit 1;
-  if oldest.to_seq > belfry.log_head() + 1 then
+  if not found or oldest.to_seq > belfry.log_head() + 1 then
     return null;
   end if;
   execute format('select at from belfry.%I order by seq desc limit 1', oldest.name) into newest_at;
   if newest_at > clock_timestamp() - trim_log.keep then
     return null;
   end if;
+  -- The last partition may hold the head, which is then what `floors` says; no snapshot covers both. So whoever acts on the
+  -- head is kept out.
+  perform pg_advisory_xact_lock(1650815078, 1);
   execute format('drop table belfry.%I', oldest.name);
   delete from belfry.partitions p where p.name = oldest.name;
-  insert into belfry.floors (seq) values (oldest.to_seq) on conflict do nothing;
+  delete from belfry.floors;
+  insert into belfry.floors (seq) values (oldest.to_seq);
   return oldest.to_seq;
 end
 $$;
 comment on function belfry.trim_log(interval) is 'Drops the oldest partition if all of it has expired; returns the new floor.';
+
+-- A partition that is not full cannot be dropped, and a slow log takes months to fill one. So what is older than `keep` in
+-- the partition of the head is deleted, the oldest first and so many at most; returns how many. A log that fills a partition
+-- before its first event expires has nothing to delete, and one that does not has no more than a partition's events to
+-- delete in the whole of `keep`. Nobody waits for it.
+create function belfry.delete_expired(keep interval, most integer) returns integer
+language plpgsql volatile
+security definer set search_path = pg_catalog, pg_temp set lock_timeout = '50ms'
+as $$
+declare
+  oldest belfry.partitions;
+  first bigint;
+  last bigint;
+  deleted integer;
+begin
+  perform pg_advisory_xact_lock(1650815078, 2);
+  select * into oldest from belfry.partitions p order by p.from_seq limit 1;
+  if not found or oldest.to_seq <= belfry.log_head() + 1 then
+    return 0;
+  end if;
+  first := belfry.log_floor();
+  -- Up to the first that has not expired, and not by time alone: the log has no holes, even when a clock was set back.
+  execute format(
+    'select coalesce(min(seq) filter (where at > $1) - 1, max(seq))
+    from (select seq, at from belfry.%I where seq >= $2 order by seq limit $3) as e', oldest.name)
+  into last using clock_timestamp() - delete_expired.keep, first, delete_expired.most;
+  execute format('delete from belfry.%I where seq between $1 and $2', oldest.name) using first, last;
+  get diagnostics deleted = row_count;
+  if deleted > 0 then
+    delete from belfry.floors;
+    insert into belfry.floors (seq) values (last + 1);
+  end if;
+  return deleted;
+end
+$$;
+comment on function belfry.delete_expired(interval, integer) is
+  'Deletes expired events of a partition that is not full, so many at most; returns how many.';

@@ -10,10 +10,10 @@ create table belfry.limits (
 );
 insert into belfry.limits default values;
 
--- Roles whose events go to one tenant, whatever they say.
+-- Roles that were let in to publish. With a tenant: to that one only.
 create table belfry.publishers (
   role name not null,
-  tenant text not null,
+  tenant text,
   constraint publishers_pkey primary key (role)
 );
 
@@ -105,17 +105,29 @@ create function belfry.enqueue(
 language plpgsql volatile
 as $$
 declare
-  pinned text;
+  publisher name;
+  -- Tenants; a null among them stands for any.
+  tenants text[];
   most integer;
   fault text;
   xid xid8;
 begin
-  select p.tenant into pinned from belfry.publishers p where p.role = session_user;
-  if pinned is not null and enqueue.tenant not in (pinned, 'default') then
-    raise exception 'tenant-forbidden: the role "%" publishes to the tenant "%" only', session_user, pinned
-      using errcode = 'BF019';
+  -- The role that was taken with SET ROLE counts, or else the one that is logged in; current_user is the owner here. Of each:
+  -- what it was let in to itself, or else what the groups were whose rights it has. Who has the owner's rights is free.
+  foreach publisher in array array[nullif(current_setting('role'), 'none'), session_user] loop
+    select array[p.tenant] into tenants from belfry.publishers p where p.role = publisher;
+    exit when found or pg_has_role(publisher, current_user, 'usage');
+    select array_agg(distinct p.tenant) into tenants
+    from belfry.publishers p join pg_roles r on r.rolname = p.role where pg_has_role(publisher, r.oid, 'usage');
+    exit when tenants is not null;
+  end loop;
+  if array_position(tenants, null) is null and enqueue.tenant <> all (tenants) then
+    if enqueue.tenant <> 'default' or cardinality(tenants) > 1 then
+      raise exception 'tenant-forbidden: the role "%" publishes to the tenant "%" only',
+        publisher, array_to_string(tenants, '" or "') using errcode = 'BF019';
+    end if;
+    enqueue.tenant := tenants[1];
   end if;
-  enqueue.tenant := coalesce(pinned, enqueue.tenant);
 
   select l.max_data_bytes into most from belfry.limits l;
   fault := belfry.event_fault(enqueue.tenant, enqueue.topic, enqueue.type, enqueue.key, enqueue.data,
@@ -184,24 +196,36 @@ comment on function belfry.publish(text, text, jsonb, text, text, timestamptz, t
   'Publishes an event when, and only if, the transaction commits. SET LOCAL belfry.ring = off for PREPARE TRANSACTION.';
 
 -- The rows of a window are those that are visible in `upto` and not in `seen`. The functions that look for them are called
--- with a fixed choice of plans, because what the statistics say of this table is never true: mostly it is empty.
+-- with a fixed choice of plans, because what the statistics say of this table is never true: mostly it is empty. They are
+-- not compiled either: up to Postgres 17, what is planned against such a choice has a cost at which it would be, each time.
 
--- The ids of some of them, in no order, found by transaction.
+create function belfry.next_xid(xid xid8) returns xid8
+language sql immutable
+as $$ select (xid::text::numeric + 1)::text::xid8 $$;
+
+-- The ids of some of them, in no order, found by transaction. Not among those that are still running: what they have
+-- published so far may be a lot, and every append would look at it in vain.
 create function belfry.window_ids(seen pg_snapshot, upto pg_snapshot, most integer) returns setof bigint
 language plpgsql stable
 as $$
+declare
+  next xid8 := pg_snapshot_xmax(window_ids.seen);
+  running xid8;
 begin
   return query
-    select fresh.id from (
-      (select o.id from belfry.outbox o
-      where o.xid = any (array(select pg_snapshot_xip(window_ids.seen)))
-        and pg_visible_in_snapshot(o.xid, window_ids.upto))
-      union all
-      (select o.id from belfry.outbox o
-      where o.xid >= pg_snapshot_xmax(window_ids.seen) and o.xid < pg_snapshot_xmax(window_ids.upto)
-        and pg_visible_in_snapshot(o.xid, window_ids.upto))
-    ) as fresh
+    select o.id from belfry.outbox o
+    where o.xid = any (array(
+      select t.xid from pg_snapshot_xip(window_ids.seen) as t(xid) where pg_visible_in_snapshot(t.xid, window_ids.upto)))
     limit window_ids.most;
+  for running in
+    select t.xid from pg_snapshot_xip(window_ids.upto) as t(xid) where t.xid >= next
+    union all select pg_snapshot_xmax(window_ids.upto)
+    order by 1
+  loop
+    return query
+      select o.id from belfry.outbox o where o.xid >= next and o.xid < running limit window_ids.most;
+    next := belfry.next_xid(running);
+  end loop;
 end
 $$;
 
@@ -228,6 +252,7 @@ declare
   lowest bigint;
   first record;
   next xid8 := pg_snapshot_xmax(window_start.seen);
+  running xid8;
 begin
   select min(o.id) into lowest
   from pg_snapshot_xip(window_start.seen) as t(xid)
@@ -235,14 +260,19 @@ begin
     select b.id from belfry.outbox b where b.xid = t.xid order by b.xid, b.id limit 1
   ) as o
   where pg_visible_in_snapshot(t.xid, window_start.upto);
+  for running in
+    select t.xid from pg_snapshot_xip(window_start.upto) as t(xid) where t.xid >= next
+    union all select pg_snapshot_xmax(window_start.upto)
+    order by 1
   loop
-    select o.xid, o.id into first from belfry.outbox o
-    where o.xid >= next and o.xid < pg_snapshot_xmax(window_start.upto) order by o.xid, o.id limit 1;
-    exit when not found;
-    if pg_visible_in_snapshot(first.xid, window_start.upto) then
+    loop
+      select o.xid, o.id into first from belfry.outbox o
+      where o.xid >= next and o.xid < running order by o.xid, o.id limit 1;
+      exit when not found;
       lowest := least(lowest, first.id);
-    end if;
-    next := (first.xid::text::numeric + 1)::text::xid8;
+      next := belfry.next_xid(first.xid);
+    end loop;
+    next := belfry.next_xid(running);
   end loop;
   return lowest;
 end
@@ -253,11 +283,12 @@ language sql stable
 as $$ select d from belfry.drains d order by d.n desc limit 1 $$;
 
 create function belfry.outbox_waits(drain belfry.drains) returns boolean
-language sql stable
-set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+language plpgsql stable
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off
 as $$
-  select outbox_waits.drain.upto is not null
-    or exists (select belfry.window_ids(outbox_waits.drain.seen, pg_current_snapshot(), 1))
+begin
+  return drain.upto is not null or exists (select belfry.window_ids(drain.seen, pg_current_snapshot(), 1));
+end
 $$;
 comment on function belfry.outbox_waits(belfry.drains) is 'True when there are committed rows in the outbox.';
 
@@ -276,7 +307,7 @@ create function belfry.drain_chunk(
   out moved integer, out rejected integer, out more boolean
 )
 language plpgsql volatile
-set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off
 as $$
 declare
   drain belfry.drains := belfry.newest_drain();
@@ -284,7 +315,6 @@ declare
   waiting bigint[];
   -- Those of this chunk, in order; good ones have no reason.
   chunk belfry.outbox_rejected[];
-  mismatched integer[];
 begin
   if not is_open then
     drain.upto := pg_current_snapshot();
@@ -300,50 +330,53 @@ begin
     waiting := array(select belfry.window_ids(drain, drain_chunk.most + 1));
   end if;
 
-  -- A chunk ends before a dedupe id that it has already: the next one finds out what became of the first.
   select array_agg(row(c.id, c.tenant, c.topic, c.type, c.key, c.data, c.expires_at, c.dedupe_id,
     coalesce(drain_chunk.fault, belfry.event_fault(c.tenant, c.topic, c.type, c.key, c.data::text, c.expires_at,
       c.dedupe_id, l.max_data_bytes)), now())::belfry.outbox_rejected order by c.id)
   into chunk
   from (
-    select n.*, max(n.nth) over (order by n.id) as repeated,
-      sum(octet_length(n.data::text)) over (order by n.id) - octet_length(n.data::text) as bytes_before
+    select n.*, sum(octet_length(n.data::text)) over (order by n.id) - octet_length(n.data::text) as bytes_before
     from (
-      select o.*, case when o.dedupe_id is not null
-        then row_number() over (partition by o.tenant, o.dedupe_id order by o.id) end as nth
-      from belfry.outbox o where o.id = any (waiting)
-      order by o.id limit drain_chunk.most
+      select o.* from belfry.outbox o where o.id = any (waiting) order by o.id limit drain_chunk.most
     ) as n
   ) as c
   cross join belfry.limits l
-  where c.bytes_before < 1048576 and coalesce(c.repeated, 1) = 1;
+  where c.bytes_before < 1048576;
 
   drain_chunk.moved := coalesce(cardinality(chunk), 0);
   drain_chunk.rejected := 0;
   drain_chunk.more := cardinality(waiting) > drain_chunk.moved;
   if drain_chunk.moved > 0 then
-    select s.mismatched into mismatched
-    from (
-      select array_agg(n::integer) as n, array_agg(0) as places, array_agg(g.tenant) as tenants,
+    -- Of those with one dedupe id the first is stored.
+    perform from (
+      select array_agg(g.n::integer) as n, array_agg(0) as places, array_agg(g.tenant) as tenants,
         array_agg(g.topic) as topics, array_agg(g.type) as types, array_agg(g.key) as keys, array_agg(g.data::text) as data,
         array_agg(g.expires_at) as expiries, array_agg(null::text) as nothing, array_agg(g.dedupe_id) as dedupe_ids,
         array_agg(case when g.dedupe_id is not null
           then belfry.outbox_digest(g.topic, g.type, g.key, g.data::text, g.expires_at) end) as digests
-      from unnest(chunk) with ordinality as g(id, tenant, topic, type, key, data, expires_at, dedupe_id, reason, at, n)
-      where g.reason is null
+      from (
+        select r.* from (
+          select u.*, row_number() over (partition by u.tenant, u.dedupe_id order by u.n) as nth
+          from unnest(chunk) with ordinality
+            as u(id, tenant, topic, type, key, data, expires_at, dedupe_id, reason, rejected_at, n)
+          where u.reason is null
+        ) as r
+        where r.dedupe_id is null or r.nth = 1
+        order by r.n
+      ) as g
     ) as good
     cross join lateral belfry.store(gen_random_uuid(), num_nonnulls(variadic good.dedupe_ids) > 0, good.n, good.places,
       good.tenants, good.topics, good.types, good.keys, good.data, good.expiries, good.nothing, good.nothing,
-      good.dedupe_ids, good.digests) as s
+      good.dedupe_ids, good.digests)
     where good.n is not null;
 
     insert into belfry.outbox_rejected
     select c.id, c.tenant, c.topic, c.type, c.key, c.data, c.expires_at, c.dedupe_id,
       coalesce(c.reason, 'idempotency-mismatch'), c.rejected_at
-    from (
-      select r.*, row_number() over (partition by r.reason is null order by r.id) as place from unnest(chunk) as r
-    ) as c
-    where c.reason is not null or c.place = any (mismatched);
+    from unnest(chunk) as c
+    where c.reason is not null or c.dedupe_id is not null and (
+      select d.digest from belfry.dedupe d where d.tenant = c.tenant and d.id = 'event:' || c.dedupe_id and d.place = 0
+    ) <> belfry.outbox_digest(c.topic, c.type, c.key, c.data::text, c.expires_at);
     get diagnostics drain_chunk.rejected = row_count;
     delete from belfry.outbox o where o.id = any (array(select id from unnest(chunk)));
   end if;
@@ -405,6 +438,10 @@ begin
       begin
         select * into step from belfry.drain_chunk(1);
       exception when data_exception or integrity_constraint_violation or program_limit_exceeded then
+        get stacked diagnostics missing = constraint_name;
+        if sqlstate = '23514' and missing = '' then
+          raise;
+        end if;
         select * into step from belfry.drain_chunk(1, sqlerrm);
       end;
       drain.moved := drain.moved + step.moved;
@@ -416,20 +453,3 @@ begin
 end
 $$;
 comment on function belfry.drain() is 'Moves a chunk of what was published by SQL to the log.';
-
--- Deletes what is of no more use, a bounded number of rows; returns how many keys of publishers were forgotten.
-create function belfry.prune(remember interval, most integer) returns integer
-language plpgsql volatile
-security definer set search_path = pg_catalog, pg_temp
-as $$
-declare
-  forgotten integer;
-begin
-  delete from belfry.drains d where d.n < (belfry.newest_drain()).n;
-  delete from belfry.dedupe d where d.ctid = any (array(
-    select o.ctid from belfry.dedupe o where o.stored_at < clock_timestamp() - prune.remember limit prune.most));
-  get diagnostics forgotten = row_count;
-  return forgotten;
-end
-$$;
-comment on function belfry.prune(interval, integer) is 'Forgets keys of publishers that are older, so many at most.';

@@ -78,6 +78,34 @@ create unlogged table belfry.instances (
   constraint instances_pkey primary key (id)
 );
 
+-- Deletes what is of no more use; returns as many as `most` when there may be more of it.
+create function belfry.prune(remember interval, most integer) returns integer
+language plpgsql volatile
+security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  forgotten integer;
+  cleared integer;
+begin
+  -- Of several at once, one is enough.
+  if not pg_try_advisory_xact_lock(1650815078, 6) then
+    return 0;
+  end if;
+  delete from belfry.drains d where d.n < (belfry.newest_drain()).n;
+  delete from belfry.dedupe d where d.ctid = any (array(
+    select o.ctid from belfry.dedupe o where o.stored_at < clock_timestamp() - prune.remember limit prune.most));
+  get diagnostics forgotten = row_count;
+  -- Those that are being spent or cleared are not waited for.
+  delete from belfry.tickets t where t.hash in (
+    select o.hash from belfry.tickets o where o.expires_at < clock_timestamp()
+    order by o.expires_at limit prune.most for update skip locked);
+  get diagnostics cleared = row_count;
+  return greatest(forgotten, cleared);
+end
+$$;
+comment on function belfry.prune(interval, integer) is
+  'Forgets keys of publishers that are older, and tickets that have expired, so many at most.';
+
 -- Nobody gets anything in this schema but by a GRANT.
 revoke execute on all functions in schema belfry from public;
 
@@ -114,9 +142,7 @@ begin
   execute format('grant usage on schema belfry to %I', publisher);
   execute format('grant execute on function belfry.publish to %I', publisher);
   delete from belfry.publishers p where p.role = publisher;
-  if admit_publisher.tenant is not null then
-    insert into belfry.publishers (role, tenant) values (publisher, admit_publisher.tenant);
-  end if;
+  insert into belfry.publishers (role, tenant) values (publisher, admit_publisher.tenant);
 end
 $$;
 comment on function belfry.admit_publisher(name, text) is

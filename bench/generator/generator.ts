@@ -3,6 +3,7 @@ import { Client, type Crowd } from './client.js';
 import { Histogram } from './histogram.js';
 import type { Connected, ConnectOrder, Orders, PaceOrder, Published, PublishOrder } from './protocol.js';
 import { Publisher } from './publisher.js';
+import { SqlPublisher } from './sql.publisher.js';
 
 /** Sockets may come from one address up to here: ports for outgoing connections are some 28,000. */
 const PORTS = 20_000;
@@ -102,7 +103,7 @@ export class Generator implements Orders, Crowd {
   }
 
   async pace({ publish, perSecond, ms }: PaceOrder): Promise<Published> {
-    const publisher = await Publisher.open(publish);
+    const publisher = await ('url' in publish ? SqlPublisher.open(publish) : Publisher.open(publish));
     const run = this.begin();
     const began = performance.now();
     const events = Math.round((perSecond * ms) / 1000);

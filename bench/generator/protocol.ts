@@ -59,6 +59,13 @@ export interface PublishSpec {
   readonly burst?: Envelope;
 }
 
+/** How to publish by SQL. */
+export interface SqlPublishSpec {
+  /** Of the database. */
+  readonly url: string;
+  readonly topic: string;
+}
+
 /** The next burst is published when all clients have the last one. */
 export interface PublishOrder {
   readonly publish: PublishSpec;
@@ -69,7 +76,7 @@ export interface PublishOrder {
 
 /** Single events at a fixed rate, whatever becomes of them. */
 export interface PaceOrder {
-  readonly publish: PublishSpec;
+  readonly publish: PublishSpec | SqlPublishSpec;
   readonly perSecond: number;
   readonly ms: number;
 }

@@ -1,9 +1,31 @@
-import type { Published } from '../generator/protocol.js';
+import type { Published, PublishSpec, SqlPublishSpec, StreamSpec } from '../generator/protocol.js';
 import { figures, goal, type Scenario } from '../scenario.js';
+import type { Stage } from '../stage.js';
 
 const CONNECTIONS = 100;
 const PER_SECOND = 50;
 const WARM_UP_MS = 1_000;
+const TOPIC = 'bench:all';
+
+/** Who takes part, and how it is published to. */
+interface Turn {
+  readonly name: string;
+  start(stage: Stage): Promise<{
+    readonly streams: readonly StreamSpec[];
+    readonly publish: PublishSpec | SqlPublishSpec;
+  }>;
+}
+
+const bySql: Turn = {
+  name: 'belfry, by SQL',
+  async start(stage) {
+    const service = await stage.belfry();
+    return {
+      streams: [await service.stream(TOPIC)],
+      publish: { url: service.database.url, topic: TOPIC },
+    };
+  },
+};
 
 /** How long an event is on its way when there is little to do. */
 export const latency: Scenario = {
@@ -12,8 +34,9 @@ export const latency: Scenario = {
   async run(lab) {
     const count = lab.connections(CONNECTIONS);
     const ms = lab.duration(2_000, 15_000);
-    const rounds = await lab.rounds(lab.contenders(), async (contender, stage): Promise<Published> => {
-      const { streams, publish } = await stage.start(contender);
+    const turns = lab.contenders().flatMap((who): Turn[] => (who.name === 'belfry' ? [who, bySql] : [who]));
+    const rounds = await lab.rounds(turns, async (turn, stage): Promise<Published> => {
+      const { streams, publish } = await turn.start(stage);
       const generator = await stage.generator();
       await generator.order('connect', { streams, count });
       await generator.order('pace', { publish, perSecond: PER_SECOND, ms: WARM_UP_MS });
@@ -40,9 +63,14 @@ export const latency: Scenario = {
         ? [
             ...goal('publish to socket, p50', rounds.figure('belfry', 'ms', p50), { atMost: 4 }),
             ...goal('publish to socket, p99', rounds.figure('belfry', 'ms', p99), { atMost: 15 }),
+            ...goal('publish by SQL to socket, p50', rounds.figure(bySql.name, 'ms', p50), { atMost: 6 }),
+            ...goal('publish by SQL to socket, p99', rounds.figure(bySql.name, 'ms', p99), { atMost: 60 }),
           ]
         : [],
-      notes: [`${count} subscribers. Publisher and clients are one process and have one clock.`],
+      notes: [
+        `${count} subscribers. Publisher and clients are one process and have one clock.`,
+        "By SQL, what is written is the statement that publishes, in a transaction of its own; its answer is the publisher's.",
+      ],
     };
   },
 };

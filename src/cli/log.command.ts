@@ -41,9 +41,11 @@ const ACTIONS: Readonly<Record<string, () => Promise<void>>> = { status, trim, v
 async function status(): Promise<void> {
   const { floor, head, epochs, partitions, waiting, rejected, keys } = await audit(log => log.status());
   print(
-    `The log holds the seqs ${floor} to ${head}.`,
-    `${waiting} events published by SQL wait for it, ${rejected} were set aside (belfry.outbox_rejected).`,
-    `About ${keys} keys of publishers are remembered.`,
+    floor > head
+      ? `The log is empty and goes on with seq ${floor}.`
+      : `The log holds the seqs ${floor} to ${head}.`,
+    `Published by SQL and not in it yet: ${waiting}; set aside (belfry.outbox_rejected): ${rejected}.`,
+    `Keys of publishers that are remembered, about: ${keys}.`,
     '',
     ...table(['PARTITION', 'FROM', 'TO', 'SIZE', 'NEWEST'], partitions.map(partitionRow)),
     '',
@@ -81,7 +83,7 @@ async function trim(): Promise<void> {
     return [floor, (await log.status()).floor];
   });
   tell(
-    after === before ? 'Nothing has expired.' : `The events before seq ${after} have expired and are gone.`,
+    after === before ? 'No event has expired.' : `The events before seq ${after} have expired and are gone.`,
   );
 }
 
@@ -92,7 +94,9 @@ async function verify(): Promise<void> {
     return;
   }
   print(...faults);
-  throw new CommandError(`The log is not whole: ${faults.length} things are wrong.`);
+  throw new CommandError(
+    `The log is not whole: ${faults.length === 1 ? 'one thing is' : `${faults.length} things are`} wrong.`,
+  );
 }
 
 async function fork(): Promise<void> {

@@ -82,6 +82,7 @@ export class Database implements OnApplicationShutdown {
       ...sessionOptions(this.url, applicationName, connectTimeoutMs),
       max,
       query_timeout: QUERY_TIMEOUT_MS,
+      verify: refuseStandby,
     });
     pool.on('error', error => {
       this.logger.warn(`an idle database session ended: ${error.message}`);
@@ -101,6 +102,21 @@ async function rowsOf<Row extends pg.QueryResultRow>(pool: pg.Pool, query: Query
   } catch (error) {
     throw isOutage(error) ? new Outage(error) : error;
   }
+}
+
+/**
+ * While a failover is under way, an address may lead to a standby, and a session would stay there. What is read of a standby
+ * may end before the log does: a replay would pass over the rest.
+ */
+function refuseStandby(client: pg.PoolClient, done: (error?: Error) => void): void {
+  client.query<{ standby: boolean }>('select pg_is_in_recovery() as standby').then(
+    ({ rows }) => {
+      done(rows[0]?.standby ? new Error('the database is a standby') : undefined);
+    },
+    (error: unknown) => {
+      done(error as Error);
+    },
+  );
 }
 
 function sessionOptions(url: string, applicationName: string, connectTimeoutMs: number): pg.ClientConfig {

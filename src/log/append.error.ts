@@ -51,6 +51,8 @@ export function judge(error: unknown): AppendVerdict {
   // The session was ended for being idle or slow. A transaction_timeout that runs out during the commit is reported
   // after it.
   if (code === '25P03' || code === '25P04') return 'unknown';
+  // Recovery is in progress: the session leads to a standby.
+  if (code === '55000') return 'refused-session';
   // Seqs are given under the lock: one that is taken means that the session reads another log than it writes.
   if (code === '23505' && error.table?.startsWith('events')) return 'refused-session';
   switch (code.slice(0, 2)) {

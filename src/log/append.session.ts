@@ -145,11 +145,11 @@ export class AppendSession {
     return rows[0] && { ...rows[0], head: Number(rows[0].head) };
   }
 
-  /** Lets another epoch begin when the log is no more what is known of it: its epoch, and everything up to a seq. */
-  async checkEpoch(epoch: string, seq: number, timeoutMs: number): Promise<void> {
+  /** Lets another epoch begin when the log is no more what is known of it: its epochs, and everything up to a seq. */
+  async checkEpoch(epochs: readonly string[], seq: number, timeoutMs: number): Promise<void> {
     await this.client.query({
       text: CHECK,
-      values: [epoch, seq],
+      values: [epochs, seq],
       query_timeout: timeoutMs,
     } as pg.QueryConfig);
   }

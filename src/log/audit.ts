@@ -55,7 +55,10 @@ const FAULTS = `
   ), drain as (
     select (d).* from (select belfry.newest_drain() as d) as newest
   )
-  select format('the seqs %s to %s of partition %s hold %s events: some are missing', oldest, newest, name, events) as fault
+  select format('the log was cut off before %s and begins with %s', cut, oldest) as fault
+    from (select min(oldest) as oldest, (select max(seq) from belfry.floors) as cut from part) as p where oldest <> cut
+  union all
+  select format('the seqs %s to %s of partition %s hold %s events: some are missing', oldest, newest, name, events)
     from part where events <> newest - oldest + 1
   union all
   select format('partition %s goes on after %s with %s: what was between is missing', name, before, oldest)
@@ -76,8 +79,8 @@ const FAULTS = `
     from belfry.epochs where forked_at > belfry.log_head()
   union all
   select format('event %s of the outbox will never be looked at', o.id) from belfry.outbox o, drain d
-    where o.xid < pg_snapshot_xmax(d.seen) and not o.xid = any (array(select pg_snapshot_xip(d.seen)))
-      and not (o.id > d.moved and o.id <= d.newest)
+    where pg_visible_in_snapshot(o.xid, d.seen)
+      or pg_visible_in_snapshot(o.xid, d.upto) and not (o.id > d.moved and o.id <= d.newest)
   union all
   select format('event %s of the outbox is of a transaction that this cluster never had', o.id) from belfry.outbox o
     where o.xid >= pg_snapshot_xmax(pg_current_snapshot())

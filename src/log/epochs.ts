@@ -61,9 +61,11 @@ export class Epochs implements OnModuleInit {
    * written where it was; else another epoch begins. Then reads the chain.
    */
   async check(seq: number): Promise<void> {
+    // More may be known by the time that there is a session; the seq is of the last of these.
+    const known = this.chain.map(({ name }) => name);
     const { session } = await AppendSession.open(this.database, 'belfry-check', CHECK_TIMEOUT_MS);
     try {
-      await session.checkEpoch(this.current, seq, CHECK_TIMEOUT_MS);
+      await session.checkEpoch(known, seq, CHECK_TIMEOUT_MS);
     } finally {
       await session.close();
     }

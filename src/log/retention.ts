@@ -12,7 +12,7 @@ import { reasonOf } from '../errors/reason.js';
 
 /** What has expired is looked for so often, in milliseconds; half of it is random, so that instances take turns. */
 const PAUSE_MS = 60_000;
-/** When somebody was reading the log, it is tried again after this, in milliseconds. */
+/** After the start, and when somebody was reading the log; then each time twice as long, in milliseconds. */
 const RETRY_MS = 1_000;
 /** SQLSTATE lock_not_available. */
 const LOCKED = '55P03';
@@ -20,14 +20,19 @@ const LOCKED = '55P03';
 const DELETED_AT_ONCE = 5_000;
 
 const TRIM = `select belfry.trim_log($1 * interval '1 hour') as floor`;
-const PRUNE = `select belfry.prune($1 * interval '1 hour', ${DELETED_AT_ONCE}) as forgotten`;
+const DELETE = `select belfry.delete_expired($1 * interval '1 hour', ${DELETED_AT_ONCE}) as deleted`;
+const PRUNE = `select belfry.prune($1 * interval '1 hour', ${DELETED_AT_ONCE}) as deleted`;
 
-/** Drops what has expired: whole partitions of the log, and old keys of publishers. Every instance does, one at a time. */
+/**
+ * Drops what has expired: whole partitions of the log, the events of one that is filled too slowly, old keys of publishers
+ * and old tickets. Every instance does, one at a time.
+ */
 @Injectable()
 export class Retention implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger(Retention.name);
   private timer: NodeJS.Timeout | undefined;
   private running: Promise<void> | undefined;
+  private retryMs = RETRY_MS;
   private stopped = false;
 
   constructor(
@@ -36,7 +41,7 @@ export class Retention implements OnApplicationBootstrap, OnApplicationShutdown 
   ) {}
 
   onApplicationBootstrap(): void {
-    this.schedule(PAUSE_MS);
+    this.schedule(RETRY_MS);
   }
 
   async onApplicationShutdown(): Promise<void> {
@@ -48,11 +53,13 @@ export class Retention implements OnApplicationBootstrap, OnApplicationShutdown 
   /**
    * Drops all that has expired, now.
    *
-   * @throws Outage; pg's DatabaseError that `isLocked` when somebody was reading the log
+   * @throws Outage; pg's DatabaseError that `isLocked` when somebody was reading the log, and then only the log is left
    */
   async trim(): Promise<void> {
+    const { retentionHours, dedupeHours } = this.config;
+    while (!this.stopped && (await this.deleteSome(PRUNE, dedupeHours)));
     while (!this.stopped && (await this.dropOldest()));
-    while (!this.stopped && (await this.forgetSome()));
+    while (!this.stopped && (await this.deleteSome(DELETE, retentionHours)));
   }
 
   private schedule(ms: number): void {
@@ -68,14 +75,17 @@ export class Retention implements OnApplicationBootstrap, OnApplicationShutdown 
   private async run(): Promise<void> {
     try {
       await this.trim();
+      this.retryMs = RETRY_MS;
       this.schedule(PAUSE_MS);
     } catch (error) {
       if (!isLocked(error)) this.logger.warn(`what has expired could not be dropped: ${reasonOf(error)}`);
-      this.schedule(isLocked(error) ? RETRY_MS : PAUSE_MS);
+      // Each try holds up appends for a moment, and a dump may take hours.
+      this.schedule(isLocked(error) ? this.retryMs : PAUSE_MS);
+      this.retryMs = Math.min(PAUSE_MS, this.retryMs * 2);
     }
   }
 
-  /** @returns false when nothing has expired, or another instance is at it */
+  /** @returns false when nothing has expired */
   private async dropOldest(): Promise<boolean> {
     const [row] = await this.database.query<{ floor: string | null }>({
       text: TRIM,
@@ -86,13 +96,10 @@ export class Retention implements OnApplicationBootstrap, OnApplicationShutdown 
     return true;
   }
 
-  /** @returns false when there are no more */
-  private async forgetSome(): Promise<boolean> {
-    const [row] = await this.database.query<{ forgotten: number }>({
-      text: PRUNE,
-      values: [this.config.dedupeHours],
-    });
-    return row?.forgotten === DELETED_AT_ONCE;
+  /** @returns true when there may be more */
+  private async deleteSome(text: string, hours: number): Promise<boolean> {
+    const [row] = await this.database.query<{ deleted: number }>({ text, values: [hours] });
+    return row?.deleted === DELETED_AT_ONCE;
   }
 }
 

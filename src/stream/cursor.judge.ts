@@ -1,13 +1,13 @@
 import { Injectable } from '@nestjs/common';
-import { parseCursor } from '../log/cursor.js';
+import { type Cursor, parseCursor } from '../log/cursor.js';
 import { Epochs } from '../log/epochs.js';
 import { LogReader } from '../log/log.reader.js';
 import { Tail } from '../tail/tail.js';
 import type { ResetReason } from './control.frames.js';
 
-/** Where to begin: right after a seq; with the oldest event kept; or with a reset. */
+/** Where to begin: right after a seq of an epoch; with the oldest event kept; or with a reset. */
 export type Start =
-  | { readonly after: number }
+  | { readonly after: number; readonly epoch: string }
   | { readonly after: number; readonly earliest: true }
   | { readonly reset: ResetReason };
 
@@ -32,25 +32,24 @@ export class CursorJudge {
     const cursor = parseCursor(text);
     if (!cursor) return { reset: 'unknown' };
     const last = this.epochs.lastSeqOf(cursor.epoch);
-    if (last === undefined) return this.judgeUnheardOf(cursor.epoch, cursor.seq);
-    return this.judgeSeq(cursor.seq, last);
+    return last === undefined ? this.judgeUnheardOf(cursor) : this.judgeSeq(cursor, last);
   }
 
-  private async judgeUnheardOf(epoch: string, seq: number): Promise<Start> {
+  private async judgeUnheardOf(cursor: Cursor): Promise<Start> {
     await this.epochs.refresh();
-    const last = this.epochs.lastSeqOf(epoch);
-    return last === undefined ? { reset: 'unknown' } : this.judgeSeq(seq, last);
+    const last = this.epochs.lastSeqOf(cursor.epoch);
+    return last === undefined ? { reset: 'unknown' } : this.judgeSeq(cursor, last);
   }
 
-  private judgeSeq(seq: number, lastOfEpoch: number): Start | Promise<Start> {
+  private judgeSeq({ epoch, seq }: Cursor, lastOfEpoch: number): Start | Promise<Start> {
     if (seq > lastOfEpoch) return { reset: 'forked' };
     if (seq < this.tail.floor - 1) return { reset: 'expired' };
-    return seq <= this.tail.position ? { after: seq } : this.judgeAhead(seq);
+    return seq <= this.tail.position ? { after: seq, epoch } : this.judgeAhead({ epoch, seq });
   }
 
   /** Another instance may have delivered what this one has not read yet: only the database knows. */
-  private async judgeAhead(seq: number): Promise<Start> {
+  private async judgeAhead({ epoch, seq }: Cursor): Promise<Start> {
     const { head } = await this.reader.bounds();
-    return seq <= head ? { after: seq } : { reset: 'forked' };
+    return seq <= head ? { after: seq, epoch } : { reset: 'forked' };
   }
 }

@@ -47,17 +47,21 @@ export class Replay {
 
   /** Goes to where the client wants to go on. @returns why it cannot, when it cannot */
   async begin(): Promise<ResetReason | undefined> {
-    const { tail, judge, epochs } = this.context;
+    const { tail, judge } = this.context;
     const { lastEventId } = this.subscription;
     if (lastEventId === undefined) {
       this.moveTo(tail.position);
       return undefined;
     }
-    const epoch = epochs.current;
     const start = await judge.judge(lastEventId);
     if ('reset' in start) return start.reset;
-    if ('earliest' in start) this.fromOldest = true;
-    else this.moveTo(start.after, epoch);
+    if ('earliest' in start) {
+      // Memory may have more than is kept.
+      this.place = tail.floor - 1;
+      this.fromOldest = true;
+    } else {
+      this.moveTo(start.after, start.epoch);
+    }
     return undefined;
   }
 

@@ -60,8 +60,9 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
   private away = false;
   /** The database's clock minus the monotonic one, in milliseconds. */
   private clockOffset = 0;
-  /** False when the bell leads to a session that may be on another server than before. */
-  private isEpochChecked = false;
+  /** How often the session of the bell was lost or made anew, perhaps at another server, and how many of that were looked into. */
+  private doubts = 1;
+  private settled = 0;
 
   constructor(
     private readonly reader: LogReader,
@@ -134,13 +135,11 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
       if (head > this.position) this.read();
     });
     this.doorbell.listening.subscribe(() => {
-      // Perhaps to another server.
-      this.isEpochChecked = false;
-      this.check();
+      this.doubt();
       this.read();
     });
     this.doorbell.deaf.subscribe(() => {
-      this.check();
+      this.doubt();
     });
     this.poll = setInterval(() => {
       this.check();
@@ -159,6 +158,11 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
     this.cutBack.complete();
   }
 
+  private doubt(): void {
+    this.doubts++;
+    this.check();
+  }
+
   /** The safety poll: finds what no bell announced, and keeps the clock and the floor fresh. */
   private check(): void {
     clearTimeout(this.recheck);
@@ -175,13 +179,15 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
   }
 
   private async inspect(): Promise<void> {
-    if (!this.isEpochChecked) await this.checkEpoch();
-    const known = this.position;
-    const { epoch, head } = await this.look();
-    await this.epochs.follow(epoch);
-    // Not because of a fork that is known by now.
-    if (head < Math.min(known, this.position)) await this.checkEpoch();
-    if (head > this.position) this.read();
+    do {
+      if (this.settled < this.doubts) await this.checkEpoch();
+      const known = this.position;
+      const { epoch, head } = await this.look();
+      await this.epochs.follow(epoch);
+      // Not because of a fork that is known by now.
+      if (head < Math.min(known, this.position)) await this.checkEpoch();
+      if (head > this.position) this.read();
+    } while (this.settled < this.doubts);
   }
 
   private async look(): Promise<Bounds> {
@@ -194,8 +200,9 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
   }
 
   private async checkEpoch(): Promise<void> {
+    const { doubts } = this;
     await this.epochs.check(this.position);
-    this.isEpochChecked = true;
+    this.settled = doubts;
   }
 
   private cut(at: number): void {
@@ -229,7 +236,6 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
         if (events.length > 0) this.readAgain = true;
       }
       this.lookedAt = performance.now();
-      this.away = false;
     } catch (error) {
       // The next hint or poll tries again.
       this.logger.warn(`the log could not be read: ${reasonOf(error)}`);
@@ -239,7 +245,6 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
   }
 
   private takeOwn({ epoch, head, events }: AppendedEvents): void {
-    this.away = false;
     // Others' events come first; or the epoch is one that this instance has not read.
     if (head > this.position || epoch !== this.epochs.current) this.read();
     else this.take(events);

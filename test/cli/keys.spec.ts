@@ -1,10 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { text } from 'node:stream/consumers';
 import pg from 'pg';
 
 import { CommandError } from '../../src/cli/command.js';
@@ -13,31 +10,12 @@ import { newFolder, TestProcess } from '../database/processes.js';
 import { until } from '../support/conditions.js';
 import { TestDatabase } from '../support/databases.js';
 import { Instance } from '../support/instance.js';
-
-interface Ran {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
+import { belfry, type Ran } from './running.js';
 
 /** `postgres.json` of a data directory. */
 interface Access {
   readonly password: string;
   readonly port: number;
-}
-
-/** The command as `npm run belfry --` starts it, with these variables and no others. */
-async function belfry(env: NodeJS.ProcessEnv, ...args: string[]): Promise<Ran> {
-  const child = spawn(process.execPath, [resolve('bin/belfry.js'), ...args], {
-    env: { PATH: process.env['PATH'], ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const [stdout, stderr, [code]] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
-    once(child, 'close') as Promise<[number | null]>,
-  ]);
-  return { code, stdout, stderr };
 }
 
 const KEY = /^bk_([a-z0-9]{12})_[A-Za-z0-9]{43}\n$/;

@@ -5,6 +5,7 @@ import pg from 'pg';
 
 import { migrate } from '../../src/database/migrations.js';
 import { BootError } from '../../src/errors/boot-error.js';
+import { Retention } from '../../src/log/retention.js';
 import { appendBySql } from '../log/sql.append.js';
 import { isDense, seqOf, storedEvents } from '../log/stored.js';
 import { until } from '../support/conditions.js';
@@ -297,6 +298,22 @@ describe('a service with a role of its own', () => {
     );
     expect(rows).toEqual([{ added: true }]);
     await session.query('reset search_path');
+  });
+
+  it('drops what has expired, which it could not do by itself', async () => {
+    const [id] = await belfry.publish([{ topic: 'all', type: 't' }], { 'idempotency-key': 'expired' });
+    await database.rows(`update belfry.events set at = at - interval '100 hours'`);
+    await database.rows(`update belfry.dedupe set stored_at = stored_at - interval '100 hours'`);
+    await database.rows(
+      `insert into belfry.tickets (hash, tenant, grants, expires_at) values ('\\x02', 'default', '{}', now() - interval '1 s')`,
+    );
+    await belfry.app.get(Retention).trim();
+    const [left] = await database.rows(
+      `select belfry.log_floor() as floor, (select count(*) from belfry.events) as events,
+        (select count(*) from belfry.dedupe) as keys, (select count(*) from belfry.tickets) as tickets,
+        (select count(*) from belfry.partitions where to_seq <= belfry.log_head()) as full`,
+    );
+    expect(left).toEqual({ floor: `${seqOf(id) + 1}`, events: '0', keys: '0', tickets: '0', full: '0' });
   });
 });
 

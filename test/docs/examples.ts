@@ -2,10 +2,11 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 
-/** The bash blocks under `<!-- name -->` of a document, as somebody would paste them one after the other. */
-export function blocksOf(document: string, name: string): string {
+/** The blocks under `<!-- name -->` of a document, as somebody would paste them one after the other. */
+export function blocksOf(document: string, name: string, language = 'bash'): string {
   const text = readFileSync(document, 'utf8');
-  const found = [...text.matchAll(new RegExp(`^<!-- ${name} -->\\n+\`\`\`bash\\n([^]*?)^\`\`\``, 'gm'))];
+  const block = `^<!-- ${name} -->\\n+\`\`\`${language}\\n([^]*?)^\`\`\``;
+  const found = [...text.matchAll(new RegExp(block, 'gm'))];
   return found.map(([, block]) => block).join('\n');
 }
 

@@ -8,9 +8,9 @@ export interface Reference {
   readonly title: string;
 }
 
-const REFERENCE = /\[([^\]]+)\]\(\1\): `([^`]+)`/g;
+const REFERENCE = /\[([^\]]+)\]\((?:\.\.\/)?\1\): `([^`]+)`/g;
 
-/** The tests that a piece of Markdown names, as `[file](file): title`, the title in backticks. */
+/** The tests that a piece of Markdown names, as `[file](file): title`, the title in backticks; from a folder, as `../file`. */
 export function referencesIn(markdown: string): Reference[] {
   return [...markdown.matchAll(REFERENCE)].map(([, file = '', title = '']) => ({ file, title }));
 }

@@ -89,6 +89,30 @@ describe('what is published by SQL', () => {
     expect(dataOf(client)).toEqual(Array.from({ length: 40 }, (_, n) => n));
   });
 
+  it('shares the memory of dedupe ids with HTTP, where a repeat of the other door is another event', async () => {
+    const instance = await start();
+    const token = await admin();
+    const overHttp = (dedupeId: string) =>
+      instance.request('POST', '/v1/events', {
+        token,
+        body: { topic: 'order:2', type: 'order.paid', data: 1, dedupeId },
+      });
+    const bySql = (dedupeId: string) =>
+      database.rows(`select belfry.publish('order:2', 'order.paid', '1', dedupe_id => $1)`, [dedupeId]);
+
+    await bySql('sql first');
+    expect((await overHttp('sql first')).json).toMatchObject({ status: 422, code: 'idempotency-mismatch' });
+
+    expect((await overHttp('http first')).status).toBe(201);
+    await bySql('http first');
+    await until('the event that was set aside', async () => {
+      const rows = await database.rows<{ dedupe_id: string }>(
+        `select dedupe_id from belfry.outbox_rejected where reason = 'idempotency-mismatch'`,
+      );
+      return rows[0]?.dedupe_id === 'http first';
+    });
+  });
+
   it('may be as large as MAX_DATA_BYTES says', async () => {
     await start({ MAX_DATA_BYTES: '10' });
     await expect(publish('x'.repeat(9))).rejects.toMatchObject({ code: 'BF017' });

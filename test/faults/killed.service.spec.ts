@@ -1,36 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { setTimeout as delay } from 'node:timers/promises';
-import { TestProcess } from '../database/processes.js';
+import type { TestProcess } from '../database/processes.js';
 import { LogLock } from '../support/log.lock.js';
 import { storedEvents } from '../log/stored.js';
 import { until } from '../support/conditions.js';
 import { TestDatabase } from '../support/databases.js';
-import { admin, SECRET } from '../support/instance.js';
+import { admin } from '../support/instance.js';
 import { KeyedPublisher, type KeyedRequest, type Tried } from './keyed.publisher.js';
+import { Service } from './service.js';
 
 const ROUNDS = 20;
-
-/** The built service as a process of its own. */
-class Service {
-  private constructor(
-    readonly process: TestProcess,
-    readonly url: string,
-  ) {}
-
-  /** @param born told of the process before it is known to serve */
-  static async start(databaseUrl: string, born: (process: TestProcess) => void): Promise<Service> {
-    const process = new TestProcess(['dist/main.js'], {
-      ...globalThis.process.env,
-      DATABASE_URL: databaseUrl,
-      JWT_SECRET: SECRET,
-      HOST: '127.0.0.1',
-      PORT: '0',
-    });
-    born(process);
-    await process.prints('listening at ');
-    return new Service(process, /listening at (http:\/\/[^"\s]+)/.exec(process.output)![1]!);
-  }
-}
 
 describe('when the service is killed', () => {
   let database: TestDatabase;

@@ -122,6 +122,9 @@ describe('when Postgres goes down under load', () => {
       await stream.hears(own.length);
       expect(stream.events.map(({ id }) => Number(id!.split('.')[1]))).toEqual(own.map(({ seq }) => seq));
       expect(stream.closed).toBe(false);
+      // It is the same history that goes on.
+      expect(stream.controls('reset')).toEqual([]);
+      expect(await rows('select from belfry.epochs')).toHaveLength(1);
       stream.cut();
     },
     60_000,

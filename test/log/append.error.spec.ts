@@ -74,6 +74,7 @@ describe('the verdict on a failed append', () => {
       'set default_transaction_read_only = on',
       'select belfry.lock_log(); delete from belfry.floors',
     ],
+    ['refused-session', '55000', 'the server is a standby', `do $$ begin raise sqlstate '55000'; end $$`],
     [
       'refused-session',
       '25001',

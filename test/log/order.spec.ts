@@ -176,6 +176,20 @@ describe('belfry.append', () => {
     },
   );
 
+  it('waits for the disk, whatever synchronous_commit is', async () => {
+    const client = await connect(database.url);
+    for (const statement of ['select belfry.drain()', '']) {
+      await database.rows(`select belfry.publish('all', 't', '1')`);
+      await client.query('set synchronous_commit = off; begin');
+      await (statement ? client.query(statement) : appendBySql(client, { events: [{}] }));
+      const { rows } = await client.query('show synchronous_commit');
+      expect(rows).toEqual([{ synchronous_commit: 'on' }]);
+      await client.query('rollback');
+    }
+    await client.end();
+    await database.rows('delete from belfry.outbox');
+  });
+
   it('is reached all the same by an instance whose database has another default', async () => {
     await database.rows(`alter database ${database.name} set default_transaction_isolation = 'serializable'`);
     const belfry = await Instance.start(database.url);

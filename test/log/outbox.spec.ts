@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import type pg from 'pg';
+import pg from 'pg';
 import { TestDatabase } from '../support/databases.js';
 import { TestRoles } from '../database/roles.js';
 import { appendBySql, connect } from './sql.append.js';
@@ -203,6 +203,16 @@ describe('belfry.publish', () => {
       expect(await rejected('once:only')).toEqual([]);
     });
 
+    it('is no reason to move less at a time, however often it is there', async () => {
+      await database.rows(`select belfry.publish('once:2', 't', to_jsonb(n % 2), dedupe_id => 'twice ' || n % 2)
+        from generate_series(1, 100) n; select belfry.publish('once:2', 't', '9', dedupe_id => 'twice 0');
+        select belfry.publish('once:2', 't', '"behind"')`);
+      await appendBySql(database.pool, { events: [{ topic: 'once:2', data: 'http' }] });
+      expect(await stored('once:2')).toEqual([1, 0, 'behind', 'http']);
+      expect(await rejected('once:2')).toEqual(['idempotency-mismatch']);
+      expect(await drain()).toBeUndefined();
+    });
+
     it('sets another event under the same id aside', async () => {
       await database.rows(`${say('2')}; select belfry.publish('once:only', 't', '"behind"')`);
       await drainAll();
@@ -340,6 +350,24 @@ describe('the drain', () => {
     expect(await rejected('poison:2')).toEqual([expect.stringContaining('no_thirteen')]);
   });
 
+  it('never sets a row aside because there is no partition for it', async () => {
+    const small = await TestDatabase.create();
+    await small.rows('select belfry.extend_log(10, 1)');
+    await small.rows(`alter table belfry.events add constraint no_three check (data <> '3')`);
+    await small.rows(`select belfry.publish('poison:3', 't', to_jsonb(n)) from generate_series(1, 30) n`);
+    await expect(small.rows('select belfry.drain()')).rejects.toMatchObject({
+      code: '23514',
+      table: 'events',
+    });
+    await small.rows('select belfry.extend_log(100, 100)');
+    while ((await small.rows('select from belfry.drain() where head is not null')).length > 0);
+    expect((await storedEvents(small)).map(({ data }) => data as number)).toEqual(
+      Array.from({ length: 30 }, (_, n) => n + 1).filter(n => n !== 3),
+    );
+    expect(await small.rows('select reason from belfry.outbox_rejected')).toHaveLength(1);
+    await small.drop();
+  });
+
   it('is one at a time: the others have nothing to do', async () => {
     const first = await session('begin', 'select pg_advisory_xact_lock(1650815078, 5)');
     await publish(database.pool, 'once:1');
@@ -352,6 +380,25 @@ describe('the drain', () => {
     await publish(database.pool, 'both:1', 'sql');
     await appendBySql(database.pool, { events: [{ topic: 'both:1', data: 'http' }] });
     expect(await stored('both:1')).toEqual(['sql', 'http']);
+  });
+
+  it('comes with an append in one chunk at most: what is more is moved beside the appends', async () => {
+    await database.rows(`select belfry.publish('both:3', 't', to_jsonb(n)) from generate_series(1, 700) n`);
+    const http = (data: string) => appendBySql(database.pool, { events: [{ topic: 'both:3', data }] });
+    await http('first');
+    await publish(database.pool, 'both:3', 'late');
+    await http('second');
+    await drainAll();
+    const numbers = Array.from({ length: 700 }, (_, n) => n + 1);
+    expect(await stored('both:3')).toEqual([
+      ...numbers.slice(0, 500),
+      'first',
+      'second',
+      ...numbers.slice(500),
+      'late',
+    ]);
+    await http('third');
+    expect((await stored('both:3')).at(-1)).toBe('third');
   });
 
   it('never fails the append that it comes with', async () => {
@@ -418,5 +465,74 @@ describe('a role that publishes', () => {
       `select tenant from belfry.events where topic = 'role:2' order by seq`,
     );
     expect(tenants).toEqual([{ tenant: 'acme' }, { tenant: 'acme' }]);
+  });
+
+  describe('through a group', () => {
+    const toTenant = (tenant: string) => `select belfry.publish('role:3', 't', '1', tenant => '${tenant}')`;
+    const forbidden = { code: 'BF019' };
+    let member: string;
+    let client: pg.Client;
+
+    beforeEach(async () => {
+      await database.rows('select belfry.admit_publisher($1, $2)', [role, 'acme']);
+      member = await roles.create('member');
+      await database.rows(`grant ${pg.escapeIdentifier(role)} to ${pg.escapeIdentifier(member)}`);
+      client = await roles.connect(member);
+      sessions.push(client);
+    });
+
+    it('is tied as the group is', async () => {
+      await client.query(toTenant('acme'));
+      await client.query(toTenant('default'));
+      await expect(client.query(toTenant('other'))).rejects.toMatchObject(forbidden);
+      await drainAll();
+      expect(await database.rows(`select distinct tenant from belfry.events where topic = 'role:3'`)).toEqual(
+        [{ tenant: 'acme' }],
+      );
+    });
+
+    it('has to say which, when there are several', async () => {
+      const another = await roles.create('publisher');
+      await database.rows('select belfry.admit_publisher($1, $2)', [another, 'globex']);
+      await database.rows(`grant ${pg.escapeIdentifier(another)} to ${pg.escapeIdentifier(member)}`);
+      await client.query(toTenant('acme'));
+      await client.query(toTenant('globex'));
+      await expect(client.query(toTenant('default'))).rejects.toMatchObject({
+        ...forbidden,
+        message: expect.stringContaining('"acme" or "globex"') as unknown,
+      });
+      await client.query(`set role ${pg.escapeIdentifier(another)}`);
+      await expect(client.query(toTenant('acme'))).rejects.toMatchObject(forbidden);
+    });
+
+    it('is tied when it takes the group with SET ROLE', async () => {
+      await database.rows(`alter role ${pg.escapeIdentifier(member)} noinherit`);
+      // From PostgreSQL 16 on, whether rights are inherited is kept with the membership.
+      await database.rows(`revoke ${pg.escapeIdentifier(role)} from ${pg.escapeIdentifier(member)}`);
+      await database.rows(`grant ${pg.escapeIdentifier(role)} to ${pg.escapeIdentifier(member)}`);
+      await expect(client.query(toTenant('acme'))).rejects.toMatchObject({ code: '42501' });
+      await client.query(`set role ${pg.escapeIdentifier(role)}`);
+      await client.query(toTenant('acme'));
+      await expect(client.query(toTenant('other'))).rejects.toMatchObject(forbidden);
+    });
+
+    it('stays tied when it takes a role that was not let in', async () => {
+      const stranger = await roles.create('stranger');
+      await database.rows(`grant ${pg.escapeIdentifier(stranger)} to ${pg.escapeIdentifier(member)}`);
+      await client.query(`create function pg_temp.publish() returns void security definer
+        language sql as $$ ${toTenant('other')} $$`);
+      await client.query(`set role ${pg.escapeIdentifier(stranger)}`);
+      await expect(client.query('select pg_temp.publish()')).rejects.toMatchObject(forbidden);
+    });
+
+    it('is as free as it was let in to be itself', async () => {
+      await database.rows('select belfry.admit_publisher($1)', [member]);
+      await client.query(toTenant('other'));
+    });
+  });
+
+  it('is not tied when it has the rights of the owner', async () => {
+    await database.rows('select belfry.admit_publisher($1, $2)', [role, 'acme']);
+    await database.rows(`select belfry.publish('role:4', 't', '1', tenant => 'other')`);
   });
 });

@@ -56,6 +56,30 @@ describe('a log that was forked', () => {
     );
   }
 
+  interface Page {
+    readonly events: readonly { readonly data: unknown }[];
+    readonly cursor: string;
+  }
+
+  async function history(query: string): Promise<Page> {
+    const token = await admin();
+    const answer = await belfry.request('GET', `/v1/events?topic=user:1&${query}`, { token });
+    expect(answer.status).toBe(200);
+    return answer.json as Page;
+  }
+
+  /** The tail of the instance hears and reads of nothing. @returns what lets it go on */
+  function holdBackTail(): () => void {
+    const { tail } = belfry;
+    const reader = belfry.app.get(LogReader);
+    const [next, look] = [reader.next.bind(reader), tail['look'].bind(tail)];
+    let release: () => void = () => undefined;
+    const released = new Promise<void>(resolve => (release = resolve));
+    reader.next = after => released.then(() => next(after));
+    tail['look'] = () => released.then(() => look());
+    return release;
+  }
+
   const epochOf = (id: string) => id.split('.')[0]!;
   const reasonsOf = (client: SseClient) =>
     client.controls('reset').map(({ data }) => (JSON.parse(data) as { reason: string }).reason);
@@ -154,12 +178,7 @@ describe('a log that was forked', () => {
 
   it('is found out by a replay, when the tail does not know of it yet', async () => {
     const other = await Instance.start(database.url);
-    const reader = belfry.app.get(LogReader);
-    const [next, bounds] = [reader.next.bind(reader), reader.bounds.bind(reader)];
-    let release: () => void = () => undefined;
-    const released = new Promise<void>(resolve => (release = resolve));
-    reader.next = after => released.then(() => next(after));
-    reader.bounds = () => released.then(() => bounds());
+    const release = holdBackTail();
     await lose(15);
     await other.publish({ topic: 'user:1', type: 'a', data: 'new' });
     const [before, past] = [await stream(ids[9]), await stream(ids[17])];
@@ -199,6 +218,84 @@ describe('a log that was forked', () => {
     const bounds = jest.spyOn(reader, 'bounds');
     while (bounds.mock.calls.length < 3) await publish('busy');
     expect(check).not.toHaveBeenCalled();
+  });
+
+  it.each(['stream', 'read'])(
+    'does not put a cursor in doubt whose epoch this instance hears of through it: %s',
+    async how => {
+      const other = await Instance.start(database.url);
+      await lose(15);
+      const release = holdBackTail();
+      const [id] = await other.publish(
+        [16, 17, 18].map(n => ({ topic: 'user:1', type: 'a', data: `new ${n}` })),
+      );
+      const cursor = `${epochOf(id!)}.17`;
+      if (how === 'read') {
+        const answer = await history(`after=${cursor}`);
+        expect(answer).toMatchObject({ events: [{ data: 'new 18' }], cursor: `${epochOf(id!)}.18` });
+        expect(answer).not.toHaveProperty('reset');
+        release();
+      } else {
+        const client = await belfry.stream('?topic=user:1', { headers: { 'last-event-id': cursor } });
+        clients.push(client);
+        await until('the instance knows of it', () => belfry.tail.position === 15);
+        release();
+        await client.isReady();
+        expect(reasonsOf(client)).toEqual([]);
+        expect(client.payloads).toEqual(['new 18']);
+      }
+      await other.stop();
+    },
+  );
+
+  it('is found out by a read, when the tail does not know of it yet', async () => {
+    const other = await Instance.start(database.url);
+    await lose(15);
+    const release = holdBackTail();
+    const [id] = await other.publish(
+      Array.from({ length: 10 }, (_, n) => ({ topic: 'user:1', type: 'a', data: `new ${n}` })),
+    );
+    const epoch = epochOf(id!);
+    // It says so although there are events after its seq: they are not those after its place.
+    expect(await history(`after=${ids[17]!}`)).toMatchObject({
+      events: [],
+      cursor: `${epoch}.25`,
+      reset: { reason: 'forked', head: `${epoch}.25` },
+    });
+    const before = await history(`after=${ids[13]!}`);
+    expect(before).toMatchObject({ cursor: `${epoch}.25` });
+    expect(before).not.toHaveProperty('reset');
+    expect(before.events.map(({ data }) => data)).toEqual([
+      15,
+      ...Array.from({ length: 10 }, (_, n) => `new ${n}`),
+    ]);
+    release();
+    await other.stop();
+  });
+
+  it('is not forked once more by an instance that has begun to check what it knew before', async () => {
+    const epochs = belfry.app.get(Epochs);
+    const holder = await database.pool.connect();
+    await holder.query('begin; lock table belfry.partitions in access exclusive mode');
+    // Its session waits for that table first.
+    const checked = epochs.check(20);
+    await until('the session', async () => {
+      const waiting = await database.rows(
+        `select from pg_stat_activity
+        where datname = current_database() and application_name = 'belfry-check' and wait_event_type = 'Lock'`,
+      );
+      return waiting.length === 1;
+    });
+    await database.rows('delete from belfry.events where seq > 15');
+    await database.rows(
+      `insert into belfry.epochs (name, forked_at, identity) values ('another', 15, belfry.identity())`,
+    );
+    await epochs.load();
+    expect(belfry.tail.position).toBe(15);
+    await holder.query('commit');
+    holder.release();
+    await checked;
+    expect(await database.rows('select from belfry.epochs')).toHaveLength(2);
   });
 
   it('ends no replay that has not come to the fork', async () => {

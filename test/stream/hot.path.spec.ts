@@ -86,8 +86,9 @@ describe('the way of an event to many sockets', () => {
     const asked = query.mock.calls.map(([what]) =>
       typeof what === 'string' ? what : (what as { text: string }).text,
     );
-    // The polls, the heartbeat of the doorbell and what instances tell each other go on.
-    const always = /log_head\(\) as head,\s+\(extract|pg_notify|belfry\.(instances|revocations|drain\()/;
+    // The polls, the heartbeat of the doorbell, what instances tell each other and what drops the old go on.
+    const always =
+      /log_head\(\) as head,\s+\(extract|pg_notify|belfry\.(instances|revocations|drain\(|prune|trim_log|delete_expired)/;
     expect(asked.filter(text => !always.test(text))).toEqual([]);
     cut(clients);
   });

@@ -15,6 +15,8 @@ const CONTROL = new Set(['ready', 'reset', 'end', 'heartbeat']);
 export class SseClient {
   /** Dispatched events, control events included, in order. */
   readonly heard: Heard[] = [];
+  /** When each of them came, by the monotonic clock, in milliseconds. */
+  readonly heardAt: number[] = [];
   /** The bytes of the body as they came. */
   raw = '';
   /** Values of `retry:`, in order. */
@@ -28,6 +30,7 @@ export class SseClient {
     const parser = createParser({
       onEvent: (message: EventSourceMessage) => {
         this.heard.push({ id: message.id, event: message.event, data: message.data });
+        this.heardAt.push(performance.now());
       },
       onRetry: ms => this.retries.push(ms),
     });

@@ -11,15 +11,14 @@ export class TcpProxy {
 
   private constructor(
     private readonly listener: Server,
-    private readonly target: { host: string; port: number },
+    private target: { host: string; port: number },
   ) {}
 
   static async start(targetUrl: string): Promise<TcpProxy> {
-    const { hostname, port } = new URL(targetUrl);
     const listener = createServer();
     listener.listen(0, '127.0.0.1');
     await once(listener, 'listening');
-    const proxy = new TcpProxy(listener, { host: hostname, port: Number(port) });
+    const proxy = new TcpProxy(listener, addressOf(targetUrl));
     listener.on('connection', client => {
       proxy.accept(client);
     });
@@ -32,6 +31,11 @@ export class TcpProxy {
     url.hostname = '127.0.0.1';
     url.port = String((this.listener.address() as AddressInfo).port);
     return url.href;
+  }
+
+  /** New connections lead to another server; those that are open stay as they are. */
+  leadTo(targetUrl: string): void {
+    this.target = addressOf(targetUrl);
   }
 
   /** Bytes go through again; connections that were made meanwhile too. */
@@ -118,4 +122,9 @@ export class TcpProxy {
     if (this.mode === 'black-hole') client.pause();
     if (this.mode === 'black-hole' || this.mode === 'answers-lost') server.pause();
   }
+}
+
+function addressOf(url: string): { host: string; port: number } {
+  const { hostname, port } = new URL(url);
+  return { host: hostname, port: Number(port) };
 }
