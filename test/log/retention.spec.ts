@@ -144,7 +144,7 @@ describe('belfry.trim_log', () => {
     expect(await trim(trimming)).toBe(21);
     // A tail that looks whether the log still reaches as far as it knows.
     const checking = await session();
-    const checked = checking.query('select belfry.check_epoch($1, $2)', [name, SIZE]);
+    const checked = checking.query('select belfry.check_epoch($1, $2)', [[name], SIZE]);
     await until('the check waits', async () => {
       const waiting = await database.rows('select from pg_locks where pid = $1 and not granted', [
         checking.processID,
@@ -225,7 +225,7 @@ describe('belfry.delete_expired', () => {
     expect(await log()).toEqual({ floor: 19, head: 18, floors: ['19'], seqs: [] });
     const { epoch } = await appendBySql(database.pool, { events: [{}, {}, {}] });
     expect(await log()).toEqual({ floor: 19, head: 21, floors: ['19'], seqs: [19, 20, 21] });
-    await database.rows('select belfry.check_epoch($1, 21)', [epoch]);
+    await database.rows('select belfry.check_epoch($1, 21)', [[epoch]]);
     expect(await epochs()).toBe(1);
     await age(21);
     expect(await trim()).toBe(21);
