@@ -68,15 +68,15 @@ export class Lab {
     this.scenario = scenario;
   }
 
-  /** Connections for a scenario. @throws Error when a process may not open so many */
-  connections(usual: number): number {
-    const count = this.settings.conns ?? usual;
+  /** Connections for a scenario, fewer in a quick run. @throws Error when a process may not open so many */
+  connections(quick: number, full = quick): number {
+    const count = this.settings.conns ?? this.amount(quick, full);
     checkOpenFiles(count);
     return count;
   }
 
-  /** A duration in milliseconds: the shorter one in a quick run. */
-  duration(quick: number, full: number): number {
+  /** Of whatever a scenario has much of, milliseconds or rows: the smaller one in a quick run. */
+  amount(quick: number, full: number): number {
     return this.settings.quick ? quick : full;
   }
 

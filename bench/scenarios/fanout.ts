@@ -2,7 +2,7 @@ import { type Deliveries, measureDeliveries } from '../deliveries.js';
 import type { Rounds } from '../rounds.js';
 import { figures, type Goal, goal, type Scenario } from '../scenario.js';
 
-const CONNECTIONS = 5_000;
+const CONNECTIONS = { quick: 2_500, full: 5_000 };
 const BURST = 10;
 
 interface Turn {
@@ -15,8 +15,8 @@ export const fanout: Scenario = {
   name: 'fanout',
   title: 'Broadcast to all subscribers; the next event or burst is published when all have the last one',
   async run(lab) {
-    const count = lab.connections(CONNECTIONS);
-    const ms = lab.duration(1_000, 6_000);
+    const count = lab.connections(CONNECTIONS.quick, CONNECTIONS.full);
+    const ms = lab.amount(1_000, 6_000);
     const rounds = await lab.rounds(lab.contenders(), async (contender, stage): Promise<Turn> => {
       const target = await stage.start(contender);
       const generator = await stage.generator();

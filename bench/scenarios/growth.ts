@@ -24,7 +24,7 @@ export const growth: Scenario = {
     const settings = INSTANCES.flatMap(instances =>
       counts.map(Math.round).map(count => ({ name: nameOf(instances, count), instances, count })),
     );
-    const ms = lab.duration(1_200, 5_000);
+    const ms = lab.amount(1_200, 5_000);
     const rounds = await lab.rounds(
       settings,
       async ({ instances, count }: Setting, stage): Promise<Deliveries> => {

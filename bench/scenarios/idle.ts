@@ -21,9 +21,9 @@ export const idle: Scenario = {
   name: 'idle',
   title: 'Resident memory of idle connections; settled: after a forced garbage collection',
   async run(lab) {
-    const count = lab.connections(lab.settings.quick ? CONNECTIONS.quick : CONNECTIONS.full);
+    const count = lab.connections(CONNECTIONS.quick, CONNECTIONS.full);
     // The longer one sees a heartbeat of every connection of belfry.
-    const ms = lab.duration(1_000, 20_000);
+    const ms = lab.amount(1_000, 20_000);
     const rounds = await lab.rounds(lab.contenders(), async (contender, stage): Promise<Turn> => {
       const target = await stage.start(contender);
       const generator = await stage.generator();

@@ -33,7 +33,7 @@ export const latency: Scenario = {
   title: `From just before the publish is written to a subscriber's socket, at ${PER_SECOND} events per second`,
   async run(lab) {
     const count = lab.connections(CONNECTIONS);
-    const ms = lab.duration(2_000, 15_000);
+    const ms = lab.amount(2_000, 15_000);
     const turns = lab.contenders().flatMap((who): Turn[] => (who.name === 'belfry' ? [who, bySql] : [who]));
     const rounds = await lab.rounds(turns, async (turn, stage): Promise<Published> => {
       const { streams, publish } = await turn.start(stage);

@@ -45,9 +45,9 @@ export const publish: Scenario = {
   title: `Publishing over HTTP: single events ${IN_FLIGHT} in flight, batches of ${BATCH}, uploads line by line`,
   async run(lab) {
     const times = {
-      warmUpMs: lab.duration(500, 2_000),
-      ms: lab.duration(1_500, 8_000),
-      lines: lab.duration(30_000, 200_000),
+      warmUpMs: lab.amount(500, 2_000),
+      ms: lab.amount(1_500, 8_000),
+      lines: lab.amount(30_000, 200_000),
     };
     const slow = `belfry, fsync +${SLOW_MS} ms`;
     const publishers: Publisher[] = [

@@ -27,8 +27,8 @@ export const replay: Scenario = {
   name: 'replay',
   title: `${MISSED} missed events out of a large log, read from Postgres`,
   async run(lab) {
-    const rowCount = lab.duration(ROWS.quick, ROWS.full);
-    const clients = lab.duration(CLIENTS.quick, CLIENTS.full);
+    const rowCount = lab.amount(ROWS.quick, ROWS.full);
+    const clients = lab.amount(CLIENTS.quick, CLIENTS.full);
     const perRound = WARM_UP + clients;
     const database = await lab.postgres.database();
     const log = new Filling(database, rowCount, lab.settings.rounds * perRound, MISSED);

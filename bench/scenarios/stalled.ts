@@ -27,7 +27,7 @@ export const stalled: Scenario = {
   title: 'Clients that stop reading as soon as they are ready',
   async run(lab) {
     const clients = lab.connections(CLIENTS);
-    const events = lab.duration(EVENTS.quick, EVENTS.full);
+    const events = lab.amount(EVENTS.quick, EVENTS.full);
     let round = 0;
     const rounds = await lab.rounds([{ name: 'belfry' }], async (_, stage): Promise<Turn> => {
       // Side by side in time, and each first in turn, so that both meet the same machine.

@@ -8,7 +8,7 @@ import type { Stage } from '../stage.js';
 import { LOGGED, StatementLog } from '../statement.log.js';
 import { cpuDuring } from '../usage.js';
 
-const CONNECTIONS = { quick: 5_000, full: 10_000 };
+const CONNECTIONS = { quick: 3_000, full: 10_000 };
 const MISSED = 5;
 /** Events in one publish request. */
 const BATCH = 1_000;
@@ -34,7 +34,7 @@ export const storm: Scenario = {
   name: 'storm',
   title: `All clients reconnect at once; those of belfry with ${MISSED} missed events each, on topics of their own`,
   async run(lab) {
-    const count = lab.connections(lab.settings.quick ? CONNECTIONS.quick : CONNECTIONS.full);
+    const count = lab.connections(CONNECTIONS.quick, CONNECTIONS.full);
     const texts = new Set<string>();
     const rounds = await lab.rounds(
       lab.contenders('belfry', 'plain', 'nest-sse'),

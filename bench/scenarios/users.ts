@@ -50,9 +50,9 @@ export const users: Scenario = {
   name: 'users',
   title: 'Users each on a topic of their own, single events to one after the other at a rising rate',
   async run(lab) {
-    const count = lab.connections(lab.settings.quick ? USERS.quick : USERS.full);
+    const count = lab.connections(USERS.quick, USERS.full);
     const rates = lab.settings.quick ? RATES.quick : RATES.full;
-    const ms = lab.duration(800, 4_000);
+    const ms = lab.amount(800, 4_000);
     const tokens: string[] = [];
     const servers = [
       { name: 'belfry', start: (stage: Stage) => startBelfry(stage, count, tokens) },
