@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
-import { migrate } from '../../src/database/migrations.js';
 
 /** A database of one test file's own, in the Postgres that all tests share. */
 export class TestDatabase {
@@ -13,9 +12,8 @@ export class TestDatabase {
 
   static async create(): Promise<TestDatabase> {
     const name = `test_${randomBytes(6).toString('hex')}`;
-    await asAdmin(`create database ${name}`);
+    await asAdmin(`create database ${name} template ${setUp('BELFRY_TEST_TEMPLATE')}`);
     const url = urlOf(name);
-    await migrate(url);
     const pool = new pg.Pool({ connectionString: url, max: 4, application_name: 'test' });
     pool.on('error', () => undefined);
     return new TestDatabase(name, url, pool);
@@ -32,20 +30,20 @@ export class TestDatabase {
   }
 }
 
-function adminUrl(): string {
-  const url = process.env['BELFRY_TEST_DATABASE_URL'];
-  if (!url) throw new Error('the global setup sets BELFRY_TEST_DATABASE_URL');
-  return url;
+function setUp(variable: string): string {
+  const value = process.env[variable];
+  if (!value) throw new Error(`the global setup sets ${variable}`);
+  return value;
 }
 
 function urlOf(database: string): string {
-  const url = new URL(adminUrl());
+  const url = new URL(setUp('BELFRY_TEST_DATABASE_URL'));
   url.pathname = `/${database}`;
   return url.href;
 }
 
 async function asAdmin(statement: string): Promise<void> {
-  const client = new pg.Client(adminUrl());
+  const client = new pg.Client(setUp('BELFRY_TEST_DATABASE_URL'));
   await client.connect();
   try {
     await client.query(statement);
