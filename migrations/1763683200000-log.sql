@@ -129,6 +129,17 @@ language sql stable
 as $$ select coalesce(belfry.log_edge(false), (select max(seq) from belfry.floors)) $$;
 comment on function belfry.log_floor() is 'The oldest seq still kept; head + 1 when the log is empty.';
 
+-- The next events after a seq, of all tenants. By the primary key, whatever the statistics say: a plan of a session that is from
+-- when a partition was short reads all of it, until somebody has counted its rows anew.
+create function belfry.next_events(after bigint, most integer) returns setof belfry.events
+language plpgsql stable
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off
+as $$
+begin
+  return query select e.* from belfry.events e where e.seq > next_events.after order by e.seq limit next_events.most;
+end
+$$;
+
 -- Whoever appends holds this lock, and only within one server-side call, so that no client round trip and no
 -- transaction of a caller's is ever waited for. Every statement after it sees all earlier appends, because in a
 -- READ COMMITTED session each statement of a VOLATILE function takes a snapshot of its own.
@@ -217,10 +228,15 @@ begin
       with ordinality as e(request, place, tenant, topic, type, key,
         data, expires_at, request_key, request_digest, dedupe_id,
         dedupe_digest, n)
-    left join belfry.dedupe whole
-      on whole.tenant = e.tenant and whole.id = 'request:' || e.request_key and whole.place = e.place
-    left join belfry.dedupe single
-      on single.tenant = e.tenant and single.id = 'event:' || e.dedupe_id and single.place = 0
+    -- Looked up one by one: a plan that joins them, made while there are few keys, reads all of them when there are many.
+    left join lateral (
+      select d.seq, d.digest from belfry.dedupe d
+      where d.tenant = e.tenant and d.id = 'request:' || e.request_key and d.place = e.place limit 1
+    ) as whole on true
+    left join lateral (
+      select d.seq, d.digest from belfry.dedupe d
+      where d.tenant = e.tenant and d.id = 'event:' || e.dedupe_id and d.place = 0 limit 1
+    ) as single on true
   ), judged as (
     select *, bool_or(mismatch) over (partition by request) as refused from event
   ), placed as (
@@ -255,13 +271,14 @@ $$;
 --
 -- Returns the epoch, the time given to the events (ms since 1970), the head before the first of them and, unless
 -- nothing had a key (then the seqs are head + 1, head + 2, …), for each event its seq (null: left out) and
--- whether it was known already, with the indexes (from 1) of the events whose key had another digest.
+-- whether it was known already, with the indexes (from 1) of the events whose key had another digest. And how many rows
+-- of the outbox it moved, those that were set aside among them.
 create function belfry.append(
   batch uuid, keyed boolean,
   requests integer[], places integer[], tenants text[], topics text[], types text[], keys text[], data text[],
   expiries timestamptz[], request_keys text[], request_digests text[], dedupe_ids text[], dedupe_digests text[],
   out epoch text, out at_ms bigint, out head bigint,
-  out seqs bigint[], out known boolean[], out mismatched integer[])
+  out seqs bigint[], out known boolean[], out mismatched integer[], out moved integer, out rejected integer)
 language plpgsql volatile
 as $$
 begin
@@ -271,7 +288,7 @@ begin
     raise exception 'batch % was given up before it was stored', append.batch using errcode = 'BF001';
   end if;
   append.epoch := belfry.current_epoch();
-  perform belfry.drain_before();
+  select d.moved, d.rejected into append.moved, append.rejected from belfry.drain_before() d;
   select s.at_ms, s.head, s.seqs, s.known, s.mismatched
   into append.at_ms, append.head, append.seqs, append.known, append.mismatched
   from belfry.store(append.batch, append.keyed, append.requests, append.places, append.tenants, append.topics,

@@ -28,6 +28,8 @@ create table belfry.outbox (
   data json not null,
   expires_at timestamptz,
   dedupe_id text,
+  -- That it can be an event was found out when it was published. What got in by another way is looked at when it is moved.
+  checked boolean not null default false,
   constraint outbox_pkey primary key (id)
 );
 create index outbox_by_xid on belfry.outbox (xid, id);
@@ -114,7 +116,7 @@ declare
 begin
   -- The role that was taken with SET ROLE counts, or else the one that is logged in; current_user is the owner here. Of each:
   -- what it was let in to itself, or else what the groups were whose rights it has. Who has the owner's rights is free.
-  foreach publisher in array array[nullif(current_setting('role'), 'none'), session_user] loop
+  foreach publisher in array array_remove(array[nullif(current_setting('role'), 'none'), session_user], null) loop
     select array[p.tenant] into tenants from belfry.publishers p where p.role = publisher;
     exit when found or pg_has_role(publisher, current_user, 'usage');
     select array_agg(distinct p.tenant) into tenants
@@ -155,9 +157,9 @@ begin
     end;
   end if;
 
-  insert into belfry.outbox as o (tenant, topic, type, key, data, expires_at, dedupe_id)
+  insert into belfry.outbox as o (tenant, topic, type, key, data, expires_at, dedupe_id, checked)
   values (enqueue.tenant, enqueue.topic, enqueue.type, enqueue.key, enqueue.data::json, enqueue.expires_at,
-    enqueue.dedupe_id)
+    enqueue.dedupe_id, true)
   returning o.xid into xid;
 
   -- A NOTIFY holds a lock of the whole cluster across the flush of its commit. So only a few of the transactions that are
@@ -331,8 +333,9 @@ begin
   end if;
 
   select array_agg(row(c.id, c.tenant, c.topic, c.type, c.key, c.data, c.expires_at, c.dedupe_id,
-    coalesce(drain_chunk.fault, belfry.event_fault(c.tenant, c.topic, c.type, c.key, c.data::text, c.expires_at,
-      c.dedupe_id, l.max_data_bytes)), now())::belfry.outbox_rejected order by c.id)
+    case when drain_chunk.fault is not null then drain_chunk.fault
+      when not c.checked then belfry.event_fault(c.tenant, c.topic, c.type, c.key, c.data::text, c.expires_at,
+        c.dedupe_id, l.max_data_bytes) end, now())::belfry.outbox_rejected order by c.id)
   into chunk
   from (
     select n.*, sum(octet_length(n.data::text)) over (order by n.id) - octet_length(n.data::text) as bytes_before
@@ -393,15 +396,17 @@ $$;
 -- What an append does first, so that what was committed through the SQL door before it began comes before it in the log; as
 -- long as that fits into one chunk. More is moved beside the appends, which would wait for it too long. An error here is
 -- none of the append's: belfry.drain meets it too, and deals with it.
-create function belfry.drain_before() returns void
+create function belfry.drain_before(out moved integer, out rejected integer)
 language plpgsql volatile
 as $$
 declare
   drain belfry.drains := belfry.newest_drain();
 begin
+  drain_before.moved := 0;
+  drain_before.rejected := 0;
   if drain.upto is null and belfry.outbox_waits(drain) then
     begin
-      perform belfry.drain_chunk(500);
+      select d.moved, d.rejected into drain_before.moved, drain_before.rejected from belfry.drain_chunk(500) d;
     exception when others then
       null;
     end;
@@ -415,17 +420,20 @@ create function belfry.drain(out epoch text, out head bigint, out moved integer,
 language plpgsql volatile
 as $$
 declare
+  before belfry.drains := belfry.newest_drain();
+  -- A large window is moved in smaller steps: appends have their turn between two of them, and wait for one.
+  most integer := case when before.upto is null then 500 else 100 end;
   step record;
   missing text;
 begin
   -- The lock of the log is what counts; this one saves the others the work.
-  if not pg_try_advisory_xact_lock(1650815078, 5) or not belfry.outbox_waits(belfry.newest_drain()) then
+  if not pg_try_advisory_xact_lock(1650815078, 5) or not belfry.outbox_waits(before) then
     return;
   end if;
   perform belfry.lock_log();
   drain.epoch := belfry.current_epoch();
   begin
-    select * into drain.moved, drain.rejected, drain.more from belfry.drain_chunk(500);
+    select * into drain.moved, drain.rejected, drain.more from belfry.drain_chunk(most);
   exception when data_exception or integrity_constraint_violation or program_limit_exceeded then
     get stacked diagnostics missing = constraint_name;
     -- No partition: nothing is wrong with the row.
@@ -434,7 +442,7 @@ begin
     end if;
     -- One row is to blame. The chunk is moved row by row, and that one is set aside.
     select 0, 0, true into drain.moved, drain.rejected, drain.more;
-    while drain.more and drain.moved < 500 loop
+    while drain.more and drain.moved < most loop
       begin
         select * into step from belfry.drain_chunk(1);
       exception when data_exception or integrity_constraint_violation or program_limit_exceeded then

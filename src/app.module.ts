@@ -7,6 +7,7 @@ import { ConfigModule } from './config/config.module.js';
 import { ErrorsModule } from './errors/errors.module.js';
 import { EventsModule } from './events/events.module.js';
 import { LogModule } from './log/log.module.js';
+import { LogMetrics } from './operations/log.metrics.js';
 import { LogReadiness } from './operations/log.readiness.js';
 import { OperationsModule } from './operations/operations.module.js';
 import { StreamModule } from './stream/stream.module.js';
@@ -28,7 +29,7 @@ export class AppModule {
         StreamModule,
         EventsModule,
       ],
-      providers: [LogReadiness],
+      providers: [LogMetrics, LogReadiness],
     };
   }
 }

@@ -9,6 +9,7 @@ import type { Config } from './config/config.js';
 import { Problem } from './errors/problem.js';
 import { bodyDeadline } from './operations/body.deadline.js';
 import { answerClientError } from './operations/client.error.js';
+import { HttpMetrics } from './operations/http.metrics.js';
 import { KeepAlive } from './operations/keep.alive.js';
 import { requestLog } from './operations/request-log.js';
 import { isStream } from './operations/routes.js';
@@ -30,7 +31,7 @@ export function dressHttp(app: NestExpressApplication, config: Config, logger: L
     keepAlive.watch(request, response);
     next();
   });
-  app.use(requestLog(logger));
+  app.use(requestLog(logger, app.get(HttpMetrics)));
   app.use(bodyDeadline(config.bodyTimeoutMs));
   app.use(requireHost);
   app.use(securityHeaders());

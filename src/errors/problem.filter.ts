@@ -5,8 +5,15 @@ import type { ServerResponse } from 'node:http';
 import { isNativeError } from 'node:util/types';
 
 import { Outage } from './outage.js';
-import { codeOf } from './catalogue.js';
+import { codeOf, type ProblemCode } from './catalogue.js';
 import { Problem } from './problem.js';
+
+const answered = new WeakMap<ServerResponse, ProblemCode>();
+
+/** The problem that a request was answered with; undefined when there was none. */
+export function answeredWith(response: ServerResponse): ProblemCode | undefined {
+  return answered.get(response);
+}
 
 /**
  * Answers whatever was thrown, by a controller, a guard, a parser or the router, as problem details. What is not
@@ -48,6 +55,7 @@ export function answerProblem(
   problem: Problem,
   requestId: string | undefined,
 ): void {
+  answered.set(response, problem.code);
   if (response.headersSent) {
     // The status is gone and half an answer must not pass for a whole one: cutting the connection tells the client.
     if (!response.writableEnded) response.destroy();

@@ -106,6 +106,10 @@ export class History implements OnModuleDestroy {
     return this.toJson(page);
   }
 
+  get waitingReads(): number {
+    return this.waiting.size;
+  }
+
   /** Answers whoever waits, and lets nobody wait from now on: before the server waits for its connections to end. */
   onModuleDestroy(): void {
     this.stopping = true;

@@ -29,6 +29,11 @@ export class AppendQueue {
     return this.again.length + this.requests.length > 0;
   }
 
+  /** Requests that wait, and what they take of the room. */
+  get waiting(): { readonly requests: number; readonly size: number } {
+    return { requests: this.requests.length, size: this.size };
+  }
+
   /** @returns false when there is no room */
   push(request: Waiting): boolean {
     const size = sizeOf(request);

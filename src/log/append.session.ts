@@ -8,7 +8,7 @@ const OPEN = `select belfry.log_head() as head,
   case when current_setting('default_transaction_isolation') <> 'read committed'
     then set_config('default_transaction_isolation', 'read committed', false) end,
   case when current_setting('synchronous_commit') = 'off' then set_config('synchronous_commit', 'on', false) end`;
-const APPEND = `select epoch, at_ms, head, seqs, known, mismatched
+const APPEND = `select epoch, at_ms, head, seqs, known, mismatched, moved, rejected
   from belfry.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`;
 const DRAIN = 'select epoch, head, moved, rejected, more from belfry.drain() where head is not null';
 const CHECK = 'select belfry.check_epoch($1, $2)';
@@ -28,6 +28,9 @@ export interface Appended {
     /** Indexes, from 0, of the events whose key was used with another body. */
     readonly mismatched: readonly number[];
   };
+  /** Rows of the outbox that it moved first, those that were set aside among them. */
+  readonly moved: number;
+  readonly rejected: number;
 }
 
 /** A batch that was found: seq by index of the event in the batch, from 0. */
@@ -55,6 +58,8 @@ interface AppendRow extends pg.QueryResultRow {
   seqs: (string | null)[] | null;
   known: boolean[] | null;
   mismatched: number[] | null;
+  moved: number;
+  rejected: number;
 }
 
 /**
@@ -113,6 +118,8 @@ export class AppendSession {
       epoch: row.epoch,
       at: Number(row.at_ms),
       head: Number(row.head),
+      moved: row.moved,
+      rejected: row.rejected,
       ...(row.seqs &&
         row.known &&
         row.mismatched && {

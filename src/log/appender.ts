@@ -7,6 +7,7 @@ import { AppendError, type AppendFailure, judge } from './append.error.js';
 import { type AppendRequest, type AppendedEvents, Batch, type Placed } from './append.batch.js';
 import { AppendQueue, type Waiting } from './append.queue.js';
 import { type Appended, AppendSession, type Settled } from './append.session.js';
+import { OutboxTally } from './outbox.tally.js';
 import { Partitions } from './partitions.js';
 
 /** Pause before the database is tried again, in milliseconds. */
@@ -31,21 +32,35 @@ const RETRY_MS = 100;
 export class Appender implements OnApplicationShutdown {
   /** What this instance appended, after each commit, in log order; after a lost answer only up to which head. */
   readonly appended = new Subject<AppendedEvents>();
+  /** How long a call of Postgres took, whatever came of it, in milliseconds. */
+  readonly called = new Subject<number>();
 
   private readonly logger = new Logger(Appender.name);
   private readonly queue: AppendQueue;
   private session: AppendSession | undefined;
   /** A seq that is older than whatever is sent next. */
   private head = 0;
+  private stored = 0;
   private running: Promise<void> | undefined;
   private stopped = false;
 
   constructor(
     private readonly database: Database,
     private readonly partitions: Partitions,
+    private readonly outbox: OutboxTally,
     @Inject(CONFIG) private readonly config: Config,
   ) {
     this.queue = new AppendQueue(config.publishQueueBytes);
+  }
+
+  /** Events that this instance stored since it started. */
+  get eventsStored(): number {
+    return this.stored;
+  }
+
+  /** Requests that wait for their turn, and what they take of `PUBLISH_QUEUE_BYTES`. */
+  get waiting(): AppendQueue['waiting'] {
+    return this.queue.waiting;
   }
 
   /**
@@ -73,6 +88,7 @@ export class Appender implements OnApplicationShutdown {
     await this.running;
     await this.session?.close();
     this.appended.complete();
+    this.called.complete();
   }
 
   private async run(): Promise<void> {
@@ -98,8 +114,11 @@ export class Appender implements OnApplicationShutdown {
       return;
     }
     const before = this.head;
+    const began = performance.now();
     try {
-      const appended = await session.append(batch, this.config.publishTimeoutMs);
+      const appended = await session.append(batch, this.config.publishTimeoutMs).finally(() => {
+        this.called.next(performance.now() - began);
+      });
       this.answer(batch, appended);
     } catch (error) {
       switch (judge(error)) {
@@ -124,7 +143,8 @@ export class Appender implements OnApplicationShutdown {
     }
   }
 
-  private answer(batch: Batch<Waiting>, { epoch, at, head, keyed }: Appended): void {
+  private answer(batch: Batch<Waiting>, { epoch, at, head, keyed, moved, rejected }: Appended): void {
+    this.outbox.add(moved, rejected);
     const fresh: AppendedEvents['events'][number][] = [];
     let index = 0;
     const answers = batch.requests.map(request => {
@@ -140,6 +160,7 @@ export class Appender implements OnApplicationShutdown {
       return { request, first, placed };
     });
     this.head = head + fresh.length;
+    this.stored += fresh.length;
     // The tail hears of the events before their publishers do: whoever was answered can rely on it.
     if (fresh.length > 0) this.appended.next({ epoch, head, events: fresh });
     this.partitions.headIsAt(this.head);
@@ -207,6 +228,7 @@ export class Appender implements OnApplicationShutdown {
 
   private answerFound(batch: Batch<Waiting>, { epoch, seqs }: Settled, cause: unknown): void {
     this.head = Math.max(...seqs.values());
+    this.stored += seqs.size;
     this.appended.next({ epoch, head: this.head, events: [] });
     let index = 0;
     const nothingStored: Waiting[] = [];

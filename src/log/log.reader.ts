@@ -20,9 +20,7 @@ const EPOCH = '(select name from belfry.epochs order by n desc limit 1)';
 const NEXT = `
   select ${EPOCH} as epoch, page.* from (values (true)) as always left join (
     select ${COLUMNS}, sum(octet_length(data)) over (order by seq) - octet_length(data) as bytes_before
-    from (
-      select * from belfry.events where seq > $1 order by seq limit ${TAIL_EVENTS}
-    ) as candidate
+    from belfry.next_events($1, ${TAIL_EVENTS})
   ) as page on bytes_before < ${TAIL_BYTES}
   order by seq`;
 
@@ -144,7 +142,14 @@ type NextRow = (EventRow | { seq: null }) & { epoch: string };
 /** Reads the log: in order, in bounded pages. */
 @Injectable()
 export class LogReader {
+  private replays = 0;
+
   constructor(private readonly database: Database) {}
+
+  /** Pages of replays that Postgres was asked for since the start. */
+  get replayQueries(): number {
+    return this.replays;
+  }
 
   /** The events after a seq, of all tenants, at most one page of them. */
   async next(after: number): Promise<NextEvents> {
@@ -159,6 +164,7 @@ export class LogReader {
     const { tenant, filter, after, upTo, collapse, limit } = request;
     const reach = reachOf(request);
     const values = [tenant, filter.topics, after, reach, limit, filter.types, collapse, upTo];
+    this.replays++;
     const rows = await this.database.replay<ReplayRow>(
       filter.exact
         ? { text: REPLAY_TOPICS, values }

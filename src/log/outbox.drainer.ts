@@ -11,6 +11,7 @@ import { Database } from '../database/database.js';
 import { reasonOf } from '../errors/reason.js';
 import { judge } from './append.error.js';
 import { AppendSession, type Drained } from './append.session.js';
+import { OutboxTally } from './outbox.tally.js';
 import { Partitions } from './partitions.js';
 
 /** Seqs that one call may need. */
@@ -45,6 +46,7 @@ export class OutboxDrainer implements OnApplicationBootstrap, OnApplicationShutd
   constructor(
     private readonly database: Database,
     private readonly partitions: Partitions,
+    private readonly tally: OutboxTally,
     @Inject(CONFIG) private readonly config: Config,
   ) {
     this.pauseMs = config.outboxIdlePollMs;
@@ -64,6 +66,7 @@ export class OutboxDrainer implements OnApplicationBootstrap, OnApplicationShutd
     clearTimeout(this.timer);
     await this.running;
     await this.session?.close();
+    await this.tally.stop();
     this.drained.complete();
   }
 
@@ -88,6 +91,7 @@ export class OutboxDrainer implements OnApplicationBootstrap, OnApplicationShutd
       this.failed = true;
       await this.recover(error);
     }
+    this.tally.look();
     const { outboxBusyPollMs, outboxIdlePollMs } = this.config;
     this.pauseMs = moved ? outboxBusyPollMs : Math.min(outboxIdlePollMs, this.pauseMs * 2);
     // In the turn in which nothing was left to do: a bell that comes later starts it again.
@@ -108,11 +112,7 @@ export class OutboxDrainer implements OnApplicationBootstrap, OnApplicationShutd
     }
     const drained = await this.session.drain(TIMEOUT_MS);
     if (!drained) return false;
-    if (drained.rejected > 0) {
-      this.logger.error(
-        `${drained.rejected} events published by SQL cannot be stored: see belfry.outbox_rejected`,
-      );
-    }
+    this.tally.add(drained.moved, drained.rejected);
     this.partitions.headIsAt(drained.head);
     this.drained.next(drained);
     if (drained.more) this.again = true;

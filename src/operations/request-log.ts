@@ -2,8 +2,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { randomUUID } from 'node:crypto';
 import { unescape } from 'node:querystring';
 import type { Level, Logger } from 'pino';
+import type { HttpMetrics } from './http.metrics.js';
 import { whenOver } from './response-over.js';
-import { isHealth, isStream, urlOf } from './routes.js';
+import { isProbe, isStream, urlOf } from './routes.js';
 
 type Next = () => void;
 
@@ -14,12 +15,13 @@ const SECRET = /\b(b[kt])_\w[\w-]{8,}/g;
 const SECRET_PARAMETERS = new Set(['ticket', 'token', 'access_token']);
 
 /**
- * Gives each request an id, tells the client, and logs the request when it is over; a stream when it is opened, too,
- * because it may not be over for an hour. Headers are not logged at all, so no credential in them can be. What is kept
+ * Gives each request an id, tells the client, and counts and logs the request when it is over; a stream is logged when it is
+ * opened, too, because it may not be over for an hour. Headers are not logged at all, so no credential in them can be. What is kept
  * until then is kept for each open stream, and is little.
  */
 export function requestLog(
   logger: Logger,
+  metrics: HttpMetrics,
 ): (request: IncomingMessage & { id?: unknown }, response: ServerResponse, next: Next) => void {
   return (request, response, next) => {
     const began = performance.now();
@@ -31,6 +33,7 @@ export function requestLog(
       logger.info({ requestId, req: describe(request, remoteAddress) }, 'stream requested');
     }
     whenOver(response, () => {
+      metrics.count(request, response);
       const level = levelOf(request, response);
       if (!logger.isLevelEnabled(level)) return;
       const line = {
@@ -52,7 +55,7 @@ function requestIdOf({ headers }: IncomingMessage): string {
 
 /** Why a request failed was logged where the error was answered, under the same request id. */
 function levelOf(request: IncomingMessage, { statusCode }: ServerResponse): Level {
-  if (isHealth(request)) return 'debug';
+  if (isProbe(request)) return 'debug';
   return statusCode >= 500 ? 'error' : 'info';
 }
 

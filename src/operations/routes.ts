@@ -5,8 +5,9 @@ export function urlOf(request: IncomingMessage & { originalUrl?: string }): stri
   return request.originalUrl ?? request.url ?? '';
 }
 
-export function isHealth(request: IncomingMessage): boolean {
-  return /^\/health\//i.test(urlOf(request));
+/** Asked by machines every few seconds, of which nobody wants to read. */
+export function isProbe(request: IncomingMessage): boolean {
+  return /^\/(?:health\/|metrics\/?(?:\?|$))/i.test(urlOf(request));
 }
 
 export function isStream(request: IncomingMessage): boolean {

@@ -29,6 +29,7 @@ import { overload, ticketSpent } from './control.frames.js';
 import { type Outlet, RequestOutlet } from './outlet.js';
 import { sseResponse } from './sse.response.js';
 import { type Parameters, parseSubscription } from './stream.request.js';
+import { StreamTally } from './stream.tally.js';
 import { Subscriptions } from './subscriptions.js';
 
 const EVENT_STREAM = { description: 'An event stream that stays open.', schema: { type: 'string' } } as const;
@@ -40,6 +41,7 @@ const EVENT_STREAM = { description: 'An event stream that stays open.', schema: 
 export class StreamController {
   constructor(
     private readonly subscriptions: Subscriptions,
+    private readonly tally: StreamTally,
     @Inject(CONFIG) private readonly config: Config,
   ) {}
 
@@ -115,6 +117,7 @@ export class StreamController {
     outlet: Outlet,
   ): Observable<Partial<MessageEvent>> {
     if (typeof caller === 'string') {
+      this.tally.refused[caller]++;
       return sseResponse(outlet, of(Chunk.of(caller === 'overload' ? overload() : ticketSpent())));
     }
     const subscription = parseSubscription(parameters, headers, caller, this.config.maxTopics);

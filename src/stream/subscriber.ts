@@ -21,6 +21,7 @@ import type { Outlet } from './outlet.js';
 import { Replay } from './replay.js';
 import type { Listener } from './router.js';
 import type { StreamContext } from './stream.context.js';
+import type { Ending } from './stream.tally.js';
 import type { Subscription } from './subscription.js';
 
 /**
@@ -60,6 +61,8 @@ export class Subscriber implements Listener {
   /** The tick that found it out. */
   private wroteAt = 0;
   private fullSince: number | undefined;
+  /** Why it is over; undefined as long as it is open, and when the client left. */
+  private ending: Ending | undefined;
 
   constructor(
     private readonly context: StreamContext,
@@ -77,7 +80,10 @@ export class Subscriber implements Listener {
   deliver(bundle: Bundle, before: number): void {
     if (this.isExpired) this.end('token-expired');
     else if (this.outlet.full) this.lag(before);
-    else this.write(bundle.chunk(this.subscription.named));
+    else {
+      this.context.tally.live += bundle.size;
+      this.write(bundle.chunk(this.subscription.named));
+    }
   }
 
   interrupt(before: number): void {
@@ -97,7 +103,10 @@ export class Subscriber implements Listener {
     // A stream that was ended still has to be taken by its client.
     if (this.outlet.full || this.state === 'closed') {
       this.fullSince ??= now;
-      if (now - this.fullSince >= writeDeadlineMs) this.outlet.cut();
+      if (now - this.fullSince >= writeDeadlineMs) {
+        this.ending ??= 'write-deadline';
+        this.outlet.cut();
+      }
       return;
     }
     this.fullSince = undefined;
@@ -110,8 +119,8 @@ export class Subscriber implements Listener {
   }
 
   /** Says why, and closes; by default the client is to come back soon, but not all clients at once. */
-  end(reason: EndReason, retryMs = 1_000 * (1 + Math.random())): void {
-    this.finish(retry(retryMs) + end(reason));
+  end(reason: EndReason & Ending, retryMs = 1_000 * (1 + Math.random())): void {
+    this.finish(retry(retryMs) + end(reason), reason);
   }
 
   private beat(): void {
@@ -196,6 +205,7 @@ export class Subscriber implements Listener {
   private send(bundle: Bundle): void {
     if (bundle.size === 0) return;
     this.replayed += bundle.size;
+    this.context.tally.caughtUp += bundle.size;
     this.write(bundle.chunk(this.subscription.named));
   }
 
@@ -237,11 +247,12 @@ export class Subscriber implements Listener {
   private fail(cause: unknown): void {
     if (this.state === 'closed') return;
     this.context.reportFailure(cause);
-    this.finish(overload());
+    this.finish(overload(), 'failed');
   }
 
-  private finish(lastWords: string): void {
+  private finish(lastWords: string, ending: Ending): void {
     if (this.state === 'closed') return;
+    this.ending = ending;
     this.write(lastWords);
     this.observer?.complete();
     this.close();
@@ -260,6 +271,7 @@ export class Subscriber implements Listener {
   private close(): void {
     if (this.state === 'closed') return;
     this.state = 'closed';
+    this.context.tally.ended[this.ending ?? 'client-left']++;
     this.context.router.remove(this);
     // It counts until its socket is done with it.
     void this.outlet.finished().then(() => {

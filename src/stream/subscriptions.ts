@@ -21,6 +21,7 @@ import type { Outlet } from './outlet.js';
 import { ReplayPages } from './replay.pages.js';
 import { Router } from './router.js';
 import type { StreamContext } from './stream.context.js';
+import { type Refusal, StreamTally } from './stream.tally.js';
 import { Subscriber } from './subscriber.js';
 import type { Subscription } from './subscription.js';
 
@@ -52,6 +53,7 @@ export class Subscriptions implements OnApplicationBootstrap, BeforeApplicationS
     router: Router,
     private readonly revocations: Revocations,
     private readonly connections: Connections,
+    private readonly tally: StreamTally,
     @Inject(CONFIG) private readonly config: Config,
   ) {
     this.context = {
@@ -60,6 +62,7 @@ export class Subscriptions implements OnApplicationBootstrap, BeforeApplicationS
       epochs,
       judge,
       router,
+      tally,
       replayEvents: config.replayEvents,
       reportFailure: cause => {
         if (cause instanceof Outage) this.logger.warn(`a stream was closed: ${reasonOf(cause)}`);
@@ -85,6 +88,11 @@ export class Subscriptions implements OnApplicationBootstrap, BeforeApplicationS
     );
   }
 
+  /** Open streams, those included that are over and whose last frames are under way. */
+  get count(): number {
+    return this.open.size;
+  }
+
   /** What a new stream writes; those of the overload answer when there are too many. */
   subscribe(subscription: Subscription, outlet: Outlet): Observable<Chunk> {
     // Counted when the frames are asked for: a client that left before that never is.
@@ -92,12 +100,14 @@ export class Subscriptions implements OnApplicationBootstrap, BeforeApplicationS
       const { caller } = subscription;
       const later = caller.byTicket ? ticketSpent : overload;
       if (this.draining) {
-        return of(Chunk.of(caller.byTicket ? ticketSpent() : retry(Math.random() * this.config.drainMs)));
+        const lastWords = caller.byTicket ? ticketSpent() : retry(Math.random() * this.config.drainMs);
+        return this.refuse('shutdown', lastWords);
       }
-      if (this.context.tail.isAway) return of(Chunk.of(later()));
+      if (this.context.tail.isAway) return this.refuse('database-unavailable', later());
       // Since the guard let it pass.
-      if (this.revocations.find(caller)) return of(Chunk.of(retry(1_000) + end('kicked')));
-      if (this.connections.enter(caller)) return of(Chunk.of(later()));
+      if (this.revocations.find(caller)) return this.refuse('kicked', retry(1_000) + end('kicked'));
+      const full = this.connections.enter(caller);
+      if (full) return this.refuse(full, later());
       const subscriber = new Subscriber(this.context, subscription, outlet, () => {
         this.open.delete(subscriber);
         this.connections.leave(caller);
@@ -124,6 +134,11 @@ export class Subscriptions implements OnApplicationBootstrap, BeforeApplicationS
   async beforeApplicationShutdown(): Promise<void> {
     await this.drain();
     clearInterval(this.timer);
+  }
+
+  private refuse(reason: Refusal, lastWords: string): Observable<Chunk> {
+    this.tally.refused[reason]++;
+    return of(Chunk.of(lastWords));
   }
 
   /** Up to a quarter earlier than the longest age, so that streams opened together do not come back together. */

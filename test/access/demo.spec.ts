@@ -117,7 +117,7 @@ describe('demo mode', () => {
     ['a proxy (X-Forwarded-Host)', { host: 'localhost', 'x-forwarded-host': 'belfry.example.com' }],
     ['a proxy (X-Real-IP)', { host: 'localhost', 'x-real-ip': '192.0.2.1' }],
   ])('refuses %s, on every route', async (_who, headers) => {
-    for (const path of ['/health/live', '/who', '/nothing-here']) {
+    for (const path of ['/health/live', '/metrics', '/who', '/nothing-here']) {
       const answer = await app.send('GET', path, headers);
       expect([answer.status, answer.json?.['code']]).toEqual([403, 'host-forbidden']);
     }

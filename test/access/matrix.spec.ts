@@ -18,6 +18,7 @@ type Scope = 'publish' | 'inbox' | 'jobs' | 'tickets' | 'admin';
 const ROUTES: Readonly<Record<string, Rule>> = {
   'GET /health/live': ['anybody', 200],
   'GET /health/ready': ['anybody', 200],
+  'GET /metrics': ['anybody', 200],
   'GET /docs': ['anybody', 200],
   'GET /docs/': ['anybody', 200],
   'GET /docs/index.html': ['anybody', 200],

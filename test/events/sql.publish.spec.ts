@@ -128,6 +128,17 @@ describe('what is published by SQL', () => {
     await until('the message', () => instance.logs.some(({ msg }) => /outbox_rejected/.test(String(msg))));
   });
 
+  it('is told of as well when it was an append that set it aside', async () => {
+    const instance = await start({ OUTBOX_IDLE_POLL_MS: '60000', OUTBOX_BUSY_POLL_MS: '60000' });
+    await database.rows(
+      `insert into belfry.outbox (tenant, topic, type, data) values ('default', 'no topic', 't', '1')`,
+    );
+    await instance.publish({ topic: 'order:1', type: 'order.paid' });
+    expect(instance.logs.filter(({ msg }) => /^1 events .*outbox_rejected/.test(String(msg)))).toHaveLength(
+      1,
+    );
+  });
+
   it('is moved whatever isolation level the database has by default', async () => {
     await database.rows(`alter database ${database.name} set default_transaction_isolation = 'serializable'`);
     const instance = await start();

@@ -123,3 +123,35 @@ describe('two that publish with one key at the same time', () => {
     expect(seqOf(ids[0]!.id)).not.toBe(seqOf(ids[1]!.id));
   });
 });
+
+describe('a key that was never used', () => {
+  let database: TestDatabase;
+
+  beforeAll(async () => {
+    database = await TestDatabase.create();
+  });
+  afterAll(async () => {
+    await database.drop();
+  });
+
+  it('is not looked for among all the others, even by a session whose plans are from when there were none', async () => {
+    // Its statistics would be news to the session.
+    await database.rows('alter table belfry.dedupe set (autovacuum_enabled = off)');
+    await database.rows('select belfry.extend_log(100, 100)');
+    const client = await connect(database.url);
+    await client.query('set plan_cache_mode = force_generic_plan');
+    const append = (key: string) => appendBySql(client, { events: [{ dedupeId: `d-${key}` }], key });
+    await append('first');
+    await database.rows(`
+      insert into belfry.dedupe (tenant, id, place, digest, seq)
+      select 'default', kind || ':' || n, 0, '', 0 from generate_series(1, 5000) n, (values ('request'), ('event')) t(kind)`);
+    await client.query('begin');
+    await append('next');
+    const { rows } = await client.query<{ read: string }>(
+      `select seq_tup_read as read from pg_stat_xact_user_tables where relname = 'dedupe'`,
+    );
+    await client.query('commit');
+    await client.end();
+    expect(rows).toEqual([{ read: '0' }]);
+  });
+});
