@@ -107,7 +107,7 @@ describeWhereItRuns('a dump that was restored', () => {
     await promisify(execFile)(program(name), options, { env });
   }
 
-  const dump = () => run('pg_dump', '--format=custom', `--file=${file()}`, old.url);
+  const dump = () => run('pg_dump', '--format=custom', '--schema=belfry', `--file=${file()}`, old.url);
 
   const restore = (into: TestCluster, ...options: string[]) =>
     run('pg_restore', '--exit-on-error', ...options, `--dbname=${into.url}`, file());

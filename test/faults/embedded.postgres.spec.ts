@@ -14,7 +14,7 @@ import type { EmbeddedPostgresOptions } from '../../src/database/embedded-postgr
 import { postgresBinaries } from '../../src/database/postgres-binaries.js';
 import { BootError } from '../../src/errors/boot-error.js';
 import { identify } from '../../src/database/process-identity.js';
-import { newFolder, TestProcess, until } from './processes.js';
+import { newFolder, TestProcess, until } from '../database/processes.js';
 
 const ROOT = process.getuid?.() === 0;
 const describeAsRoot = ROOT ? describe : describe.skip;
