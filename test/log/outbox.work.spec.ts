@@ -58,7 +58,11 @@ describe('what the drain looks at', () => {
       `select proname, proconfig from pg_proc
       where pronamespace = 'belfry'::regnamespace and 'enable_seqscan=off' = any (proconfig)`,
     );
-    expect(functions.map(({ proname }) => proname).sort()).toEqual(['drain_chunk', 'next_events', 'outbox_waits']);
+    expect(functions.map(({ proname }) => proname).sort()).toEqual([
+      'drain_chunk',
+      'next_events',
+      'outbox_waits',
+    ]);
     for (const { proconfig } of functions) expect(proconfig).toContain('jit=off');
   });
 });
