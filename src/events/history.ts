@@ -30,7 +30,8 @@ const MAX_PAGES = 10;
 interface HistoryRequest extends Omit<ReplayRequest, 'after' | 'upTo'> {
   readonly caller: Caller;
   readonly after: string;
-  readonly waitMs: number;
+  /** By the monotonic clock, in milliseconds. */
+  readonly waitUntil: number;
 }
 
 interface Shown {
@@ -91,7 +92,7 @@ export class History implements OnModuleDestroy {
       after: one(parameters, 'after') ?? 'earliest',
       collapse: parseFlag(parameters, 'collapse'),
       limit: parseLimit(one(parameters, 'limit')),
-      waitMs: parseWait(one(parameters, 'wait')),
+      waitUntil: performance.now() + parseWait(one(parameters, 'wait')),
     };
     let page: HistoryPage;
     let epoch: string;
@@ -121,7 +122,8 @@ export class History implements OnModuleDestroy {
     if ('reset' in start) return this.resetPage(start.reset);
     // Whoever has published at another instance finds it, heard of here or not.
     const page = await this.find(request, start.after, this.inDatabase, 'earliest' in start);
-    if (page.events.length > 0 || page.more || page.reset || request.waitMs === 0) return page;
+    if (page.events.length > 0 || page.more || page.reset || request.waitUntil <= performance.now())
+      return page;
     // Since the guard let it pass.
     if (this.stopping || this.revocations.find(request.caller)) return page;
     const noRoom = this.connections.enter(request.caller);
@@ -183,7 +185,8 @@ export class History implements OnModuleDestroy {
       waiter.end(this.tail.position);
     };
     // What is published after the credential has ended is not for it.
-    const timer = setTimeout(end, Math.min(request.waitMs, request.caller.expiresAt - Date.now()));
+    const waitMs = Math.min(request.waitUntil - performance.now(), request.caller.expiresAt - Date.now());
+    const timer = setTimeout(end, waitMs);
     whenOver(response, end);
     this.waiting.set(end, request.caller);
     this.router.add(waiter);
@@ -213,13 +216,16 @@ export class History implements OnModuleDestroy {
 
   private toJson({ events, cursor, more, reset }: HistoryPage): string {
     const resetMember = reset
-      ? `,"reset":${JSON.stringify({ reason: reset.reason, oldest: this.idOf(reset.oldest), head: this.idOf(reset.head) })}`
+      ? `,"reset":${JSON.stringify({ reason: reset.reason, oldest: this.cursorOf(reset.oldest), head: this.cursorOf(reset.head) })}`
       : '';
-    const list = events.map(event => event.json(this.idOf(event.seq))).join(',');
-    return `{"events":[${list}],"cursor":"${this.idOf(cursor)}","more":${more}${resetMember}}`;
+    const list = events
+      .map(event => event.json(formatCursor(this.epochs.epochOf(event.seq), event.seq)))
+      .join(',');
+    return `{"events":[${list}],"cursor":"${this.cursorOf(cursor)}","more":${more}${resetMember}}`;
   }
 
-  private idOf(seq: number): string {
+  /** Of a place, which is good in the epoch that is being written. */
+  private cursorOf(seq: number): string {
     return formatCursor(this.epochs.current, seq);
   }
 }

@@ -5,12 +5,16 @@ import { AppendError } from '../log/append.error.js';
 import { formatCursor } from '../log/cursor.js';
 import { Appender } from '../log/appender.js';
 import { digestOf } from '../log/digest.js';
+import { Epochs } from '../log/epochs.js';
 import type { NewEvent } from '../log/event.js';
 
 /** Appends the events of one request, and says in HTTP's terms why not. */
 @Injectable()
 export class Publisher {
-  constructor(private readonly appender: Appender) {}
+  constructor(
+    private readonly appender: Appender,
+    private readonly epochs: Epochs,
+  ) {}
 
   /**
    * Publishes a whole request, all of it or nothing.
@@ -55,9 +59,11 @@ export class Publisher {
     const placed = await this.appender.append(request).catch((error: unknown) => {
       throw error instanceof AppendError ? blaming(error, unique) : error;
     });
-    return pick(placed, originals).map((place, index) =>
-      unique[originals[index] ?? 0] === index ? place : { ...place, duplicate: true },
-    );
+    return pick(placed, originals).map(({ epoch, seq, duplicate }, index) => ({
+      epoch: this.epochs.epochOf(seq, epoch),
+      seq,
+      duplicate: duplicate || unique[originals[index] ?? 0] !== index,
+    }));
   }
 }
 

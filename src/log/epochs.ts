@@ -57,6 +57,17 @@ export class Epochs implements OnModuleInit {
   }
 
   /**
+   * The epoch in which an event was stored: it stays part of the event's id when another one begins.
+   *
+   * @param seq of an event that is in the log
+   * @param writing what the answer that named it said is being written; when that is not known here yet, it stands for all
+   */
+  epochOf(seq: number, writing = this.current): string {
+    if (writing !== this.current) return writing;
+    return this.chain.findLast(({ forkedAt }) => forkedAt < seq)?.name ?? writing;
+  }
+
+  /**
    * Makes sure that the log still has all that is known of it, everything up to a seq of the current epoch, and that it is
    * written where it was; else another epoch begins. Then reads the chain.
    */

@@ -3,14 +3,16 @@ import { Database } from '../database/database.js';
 import { Outage } from '../errors/outage.js';
 import { reasonOf } from '../errors/reason.js';
 
-/** What is set aside is counted so often, in milliseconds. */
-const COUNT_MS = 5_000;
-/** And up to so many, so that it never takes long. */
+/** What waits and what is set aside is looked at so often, in milliseconds. */
+const LOOK_MS = 5_000;
+/** What is set aside is counted up to so many, so that it never takes long. */
 const MOST = 1_000;
 
-const COUNT = {
-  name: 'count-rejected',
-  text: `select count(*)::integer as rows from (select from belfry.outbox_rejected limit ${MOST}) as kept`,
+const LOOK = {
+  name: 'look-at-outbox',
+  text: `select d.n as drain, belfry.outbox_waits(d) as waits,
+    (select count(*)::integer from (select from belfry.outbox_rejected limit ${MOST}) as kept) as rejected
+    from belfry.newest_drain() d`,
 };
 
 /** What became of events that were published by SQL: moved by the drainer, or by an append that came before it. */
@@ -20,9 +22,12 @@ export class OutboxTally {
   private movedRows = 0;
   private rejectedRows = 0;
   private rows: number | undefined;
+  /** The newest row of belfry.drains, and since when it is that while something waits, by the monotonic clock. */
+  private drain: string | undefined;
+  private stalledSince: number | undefined;
   /** By the monotonic clock. */
-  private countedAt = -Infinity;
-  private counting: Promise<void> | undefined;
+  private lookedAt = -Infinity;
+  private looking: Promise<void> | undefined;
   private stopped = false;
 
   constructor(private readonly database: Database) {}
@@ -42,40 +47,50 @@ export class OutboxTally {
     return this.rows;
   }
 
+  /** How long, in milliseconds, events have waited and no instance has moved any of them, as of a few seconds ago. */
+  get stalledMs(): number {
+    return this.stalledSince === undefined ? 0 : performance.now() - this.stalledSince;
+  }
+
   /** @param moved rows, those that were set aside among them */
   add(moved: number, rejected: number): void {
     this.movedRows += moved;
     this.rejectedRows += rejected;
     if (rejected === 0) return;
     this.logger.error(`${rejected} events published by SQL cannot be stored: see belfry.outbox_rejected`);
-    this.countedAt = -Infinity;
+    this.lookedAt = -Infinity;
   }
 
-  /** Counts what is set aside, unless that was done lately. To be called whenever the outbox was looked at. */
+  /** Looks what waits and what is set aside, unless that was done lately. To be called whenever it was tried to drain. */
   look(): void {
-    if (this.stopped || this.counting || performance.now() - this.countedAt < COUNT_MS) return;
-    this.countedAt = performance.now();
-    this.counting = this.count();
+    if (this.stopped || this.looking || performance.now() - this.lookedAt < LOOK_MS) return;
+    this.lookedAt = performance.now();
+    this.looking = this.ask();
   }
 
   /** Resolves when nothing is under way. */
   async stop(): Promise<void> {
     this.stopped = true;
-    await this.counting;
+    await this.looking;
   }
 
-  private async count(): Promise<void> {
+  private async ask(): Promise<void> {
+    const askedAt = performance.now();
     try {
-      const [row] = await this.database.query<{ rows: number }>(COUNT);
-      this.rows = row?.rows;
+      const [row] = await this.database.query<{ drain: string; waits: boolean; rejected: number }>(LOOK);
+      this.rows = row?.rejected;
+      const stalls = row?.waits === true && row.drain === this.drain;
+      this.stalledSince = stalls ? (this.stalledSince ?? askedAt) : undefined;
+      this.drain = row?.drain;
     } catch (error) {
       // That there is no database is said by whoever drains the outbox.
       if (!(error instanceof Outage)) {
-        this.logger.error(`what is in belfry.outbox_rejected could not be counted: ${reasonOf(error)}`);
+        this.logger.error(`the outbox could not be looked at: ${reasonOf(error)}`);
       }
       this.rows = undefined;
-      this.countedAt = -Infinity;
+      this.stalledSince = undefined;
+      this.lookedAt = -Infinity;
     }
-    this.counting = undefined;
+    this.looking = undefined;
   }
 }

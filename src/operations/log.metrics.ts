@@ -61,9 +61,20 @@ export class LogMetrics {
     );
 
     metrics.gauge(
+      'belfry_outbox_stalled_seconds',
+      'How long events published by SQL have waited while no instance moved any; a few seconds late.',
+      () => outbox.stalledMs / 1_000,
+    );
+
+    metrics.gauge(
       'belfry_tail_position',
       'The newest seq of the log that this instance has taken.',
       () => tail.position,
+    );
+    metrics.gauge(
+      'belfry_log_head',
+      'The newest seq of the log, as this instance last looked, about once a second.',
+      () => tail.head,
     );
     metrics.gauge('belfry_log_floor', 'The oldest seq that the log still keeps.', () => tail.floor);
     metrics.gauge(

@@ -44,7 +44,7 @@ export class ReplayPages {
     const { events, cursor, floor, epoch } = await this.reader.replay(request);
     // Of an epoch that is not known yet nothing may be told.
     await this.epochs.follow(epoch);
-    const framed = events.map(event => new FramedEvent(event, epoch));
+    const framed = events.map(event => new FramedEvent(event, this.epochs.epochOf(event.seq, epoch)));
     return { events: framed, bundle: Bundle.of(framed), cursor, floor, epoch };
   }
 }

@@ -57,6 +57,7 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
   private poll: NodeJS.Timeout | undefined;
   private stopped = false;
   private oldest = 1;
+  private newest = 0;
   private away = false;
   /** The database's clock minus the monotonic one, in milliseconds. */
   private clockOffset = 0;
@@ -95,6 +96,11 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
   /** The oldest seq that the log still keeps, as last read. */
   get floor(): number {
     return this.oldest;
+  }
+
+  /** The newest seq of the log, as last read or taken. */
+  get head(): number {
+    return Math.max(this.newest, this.position);
   }
 
   /** True while the database cannot be asked how far the log goes: what is in memory may be old. */
@@ -196,6 +202,7 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
     this.lookedAt = performance.now();
     this.clockOffset = bounds.now - (asked + this.lookedAt) / 2;
     this.oldest = bounds.floor;
+    this.newest = bounds.head;
     return bounds;
   }
 
@@ -260,7 +267,7 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
     let slice: FramedEvent[] = [];
     let bytes = 0;
     for (const event of fresh) {
-      const framed = new FramedEvent(event, this.epochs.current);
+      const framed = new FramedEvent(event, this.epochs.epochOf(event.seq));
       this.ring.push(framed);
       slice.push(framed);
       bytes += framed.bytes;
