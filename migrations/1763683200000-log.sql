@@ -79,7 +79,7 @@ create table belfry.dedupe (
   stored_at timestamptz not null default now(),
   constraint dedupe_pkey primary key (tenant, id, place)
 );
-create index dedupe_by_age on belfry.dedupe using brin (stored_at);
+create index dedupe_by_age on belfry.dedupe (stored_at);
 
 -- Append calls that were given up before they happened: should one wake up after all, it fails on its row here.
 create table belfry.voided_batches (
@@ -202,6 +202,9 @@ create function belfry.store(
   expiries timestamptz[], request_keys text[], request_digests text[], dedupe_ids text[], dedupe_digests text[],
   out at_ms bigint, out head bigint, out seqs bigint[], out known boolean[], out mismatched integer[])
 language plpgsql volatile
+-- Keys are looked up by the index, one by one. Postgres plans for the few keys that it has counted last, and would go through
+-- all of them when there are many by now.
+set enable_seqscan = off set enable_bitmapscan = off set jit = off
 as $$
 declare
   moment timestamptz := date_trunc('milliseconds', clock_timestamp());
@@ -228,7 +231,6 @@ begin
       with ordinality as e(request, place, tenant, topic, type, key,
         data, expires_at, request_key, request_digest, dedupe_id,
         dedupe_digest, n)
-    -- Looked up one by one: a plan that joins them, made while there are few keys, reads all of them when there are many.
     left join lateral (
       select d.seq, d.digest from belfry.dedupe d
       where d.tenant = e.tenant and d.id = 'request:' || e.request_key and d.place = e.place limit 1

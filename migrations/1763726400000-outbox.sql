@@ -282,6 +282,7 @@ $$;
 
 create function belfry.newest_drain() returns belfry.drains
 language sql stable
+set enable_seqscan = off set jit = off
 as $$ select d from belfry.drains d order by d.n desc limit 1 $$;
 
 create function belfry.outbox_waits(drain belfry.drains) returns boolean
@@ -440,7 +441,12 @@ begin
     if sqlstate = '23514' and missing = '' then
       raise;
     end if;
-    -- One row is to blame. The chunk is moved row by row, and that one is set aside.
+    -- One row is to blame. The window is moved row by row, and that one is set aside. It is held open meanwhile: what is
+    -- committed between two looks belongs to the next one, and cannot take the blame.
+    insert into belfry.drains (seen, upto, moved, newest)
+    select d.seen, s.upto, belfry.window_start(d.seen, s.upto) - 1, q.last_value
+    from belfry.newest_drain() d, pg_current_snapshot() as s(upto), belfry.outbox_id_seq q
+    where d.upto is null;
     select 0, 0, true into drain.moved, drain.rejected, drain.more;
     while drain.more and drain.moved < most loop
       begin

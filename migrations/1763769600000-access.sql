@@ -82,6 +82,8 @@ create unlogged table belfry.instances (
 create function belfry.prune(remember interval, most integer) returns integer
 language plpgsql volatile
 security definer set search_path = pg_catalog, pg_temp
+-- By age, through the indexes: mostly there is nothing to find.
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off
 as $$
 declare
   forgotten integer;
@@ -91,13 +93,14 @@ begin
   if not pg_try_advisory_xact_lock(1650815078, 6) then
     return 0;
   end if;
-  delete from belfry.drains d where d.n < (belfry.newest_drain()).n;
+  delete from belfry.drains d where d.n < (select max(l.n) from belfry.drains l);
   delete from belfry.dedupe d where d.ctid = any (array(
-    select o.ctid from belfry.dedupe o where o.stored_at < clock_timestamp() - prune.remember limit prune.most));
+    select o.ctid from belfry.dedupe o where o.stored_at < statement_timestamp() - prune.remember
+    order by o.stored_at limit prune.most));
   get diagnostics forgotten = row_count;
   -- Those that are being spent or cleared are not waited for.
   delete from belfry.tickets t where t.hash in (
-    select o.hash from belfry.tickets o where o.expires_at < clock_timestamp()
+    select o.hash from belfry.tickets o where o.expires_at < statement_timestamp()
     order by o.expires_at limit prune.most for update skip locked);
   get diagnostics cleared = row_count;
   return greatest(forgotten, cleared);

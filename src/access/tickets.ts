@@ -84,7 +84,7 @@ export class Tickets {
     const [row] = await this.database.query<{ expires_at: Date }>({
       text: `with cleared as (
         delete from belfry.tickets where hash in (
-          select hash from belfry.tickets where expires_at < clock_timestamp()
+          select hash from belfry.tickets where expires_at < statement_timestamp()
           order by expires_at limit ${CLEARED_AT_ONCE} for update skip locked)
       )
       insert into belfry.tickets (hash, tenant, grants, expires_at)

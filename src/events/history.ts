@@ -75,7 +75,7 @@ export class History implements OnModuleDestroy {
     this.revocations.heard.subscribe(() => {
       for (const [end, caller] of this.waiting) if (this.revocations.find(caller)) end();
     });
-    this.tail.cutBack.subscribe(() => {
+    this.tail.forked.subscribe(() => {
       for (const end of this.waiting.keys()) end();
     });
   }

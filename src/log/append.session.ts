@@ -8,6 +8,7 @@ const OPEN = `select belfry.log_head() as head,
   case when current_setting('default_transaction_isolation') <> 'read committed'
     then set_config('default_transaction_isolation', 'read committed', false) end,
   case when current_setting('synchronous_commit') = 'off' then set_config('synchronous_commit', 'on', false) end`;
+const HEAD = 'select belfry.log_head() as head';
 const APPEND = `select epoch, at_ms, head, seqs, known, mismatched, moved, rejected
   from belfry.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`;
 const DRAIN = 'select epoch, head, moved, rejected, more from belfry.drain() where head is not null';
@@ -101,6 +102,13 @@ export class AppendSession {
       void database.close(client);
       throw error;
     }
+  }
+
+  /** The newest seq of the log. */
+  async head(timeoutMs: number): Promise<number> {
+    const query = { text: HEAD, query_timeout: timeoutMs };
+    const { rows } = await this.client.query<{ head: string }>(query);
+    return Number(rows[0]?.head);
   }
 
   async append(batch: Batch, timeoutMs: number): Promise<Appended> {

@@ -12,6 +12,8 @@ import { Partitions } from './partitions.js';
 
 /** Pause before the database is tried again, in milliseconds. */
 const RETRY_MS = 100;
+/** The head of the log is asked for when it is older, in milliseconds: what comes after it is looked through for a lost batch. */
+const HEAD_MS = 10_000;
 
 /**
  * Group commit: what arrives while an append is in flight goes into the next one. One batch at a time:
@@ -40,6 +42,8 @@ export class Appender implements OnApplicationShutdown {
   private session: AppendSession | undefined;
   /** A seq that is older than whatever is sent next. */
   private head = 0;
+  /** When it was the newest, by the monotonic clock. */
+  private headAt = -Infinity;
   private stored = 0;
   private running: Promise<void> | undefined;
   private stopped = false;
@@ -110,6 +114,7 @@ export class Appender implements OnApplicationShutdown {
     try {
       session = await this.openSession();
     } catch (error) {
+      this.dropSession();
       await this.putBack(batch, error);
       return;
     }
@@ -159,7 +164,7 @@ export class Appender implements OnApplicationShutdown {
       });
       return { request, first, placed };
     });
-    this.head = head + fresh.length;
+    this.noteHead(head + fresh.length);
     this.stored += fresh.length;
     // The tail hears of the events before their publishers do: whoever was answered can rely on it.
     if (fresh.length > 0) this.appended.next({ epoch, head, events: fresh });
@@ -227,7 +232,7 @@ export class Appender implements OnApplicationShutdown {
   }
 
   private answerFound(batch: Batch<Waiting>, { epoch, seqs }: Settled, cause: unknown): void {
-    this.head = Math.max(...seqs.values());
+    this.noteHead(Math.max(...seqs.values()));
     this.stored += seqs.size;
     this.appended.next({ epoch, head: this.head, events: [] });
     let index = 0;
@@ -272,17 +277,21 @@ export class Appender implements OnApplicationShutdown {
   }
 
   private async openSession(): Promise<AppendSession> {
+    const { publishTimeoutMs } = this.config;
     // One that ended while it was idle was never sent anything: nothing is unknown.
     if (!this.session?.isOpen) {
-      const { session, head } = await AppendSession.open(
-        this.database,
-        'belfry-append',
-        this.config.publishTimeoutMs,
-      );
+      const { session, head } = await AppendSession.open(this.database, 'belfry-append', publishTimeoutMs);
       this.session = session;
-      this.head = head;
+      this.noteHead(head);
+    } else if (performance.now() - this.headAt > HEAD_MS) {
+      this.noteHead(await this.session.head(publishTimeoutMs));
     }
     return this.session;
+  }
+
+  private noteHead(head: number): void {
+    this.head = head;
+    this.headAt = performance.now();
   }
 
   private dropSession(): void {

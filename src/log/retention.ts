@@ -57,9 +57,13 @@ export class Retention implements OnApplicationBootstrap, OnApplicationShutdown 
    */
   async trim(): Promise<void> {
     const { retentionHours, dedupeHours } = this.config;
-    while (!this.stopped && (await this.deleteSome(PRUNE, dedupeHours)));
-    while (!this.stopped && (await this.dropOldest()));
-    while (!this.stopped && (await this.deleteSome(DELETE, retentionHours)));
+    try {
+      while (!this.stopped && (await this.deleteSome(PRUNE, dedupeHours)));
+    } finally {
+      // Keys that cannot be forgotten now are no reason to keep the log.
+      while (!this.stopped && (await this.dropOldest()));
+      while (!this.stopped && (await this.deleteSome(DELETE, retentionHours)));
+    }
   }
 
   private schedule(ms: number): void {

@@ -46,7 +46,7 @@ export class LogMetrics {
 
     metrics.total(
       'belfry_outbox_moved_total',
-      'Events published by SQL that this instance moved to the log.',
+      'Events published by SQL that this instance moved to the log, repeats of a dedupe_id included.',
       () => outbox.moved,
     );
     metrics.total(

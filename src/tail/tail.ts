@@ -46,6 +46,8 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
   readonly gap = new Subject<number>();
   /** Emits when the log was forked before the position, with the position that is left. */
   readonly cutBack = new Subject<number>();
+  /** Emits when another epoch is known, after that. */
+  readonly forked = new Subject<void>();
   readonly ring: Ring;
 
   private readonly logger = new Logger(Tail.name);
@@ -76,6 +78,7 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
     this.ring = new Ring(config.ringEvents, config.ringBytes);
     this.epochs.forked.subscribe(at => {
       this.cut(at);
+      this.forked.next();
     });
     // Channels are made known before the bell is listened to.
     this.doorbell.channel(OUTBOX_CHANNEL).subscribe(() => {
@@ -113,13 +116,13 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
     return performance.now() - this.lookedAt;
   }
 
-  /** Resolves when the position is at least this seq, or was cut back. Rejects when the tail stops before that. */
+  /** Resolves when the position is at least this seq, or another epoch began. Rejects when the tail stops before that. */
   async reaches(seq: number): Promise<void> {
     const there = this.taken.pipe(
       startWith([]),
       filter(() => this.position >= seq),
     );
-    await firstValueFrom(merge(there, this.cutBack));
+    await firstValueFrom(merge(there, this.forked));
   }
 
   async onApplicationBootstrap(): Promise<void> {
@@ -162,6 +165,7 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
     this.taken.complete();
     this.gap.complete();
     this.cutBack.complete();
+    this.forked.complete();
   }
 
   private doubt(): void {
@@ -188,8 +192,10 @@ export class Tail implements OnApplicationBootstrap, OnApplicationShutdown {
     do {
       if (this.settled < this.doubts) await this.checkEpoch();
       const known = this.position;
-      const { epoch, head } = await this.look();
+      const { epoch, head, floor } = await this.look();
       await this.epochs.follow(epoch);
+      // All that comes next has expired, and nothing new has come that would show it.
+      if (epoch === this.epochs.current && floor - 1 > this.position) this.skipTo(floor - 1);
       // Not because of a fork that is known by now.
       if (head < Math.min(known, this.position)) await this.checkEpoch();
       if (head > this.position) this.read();

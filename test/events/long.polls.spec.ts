@@ -117,7 +117,7 @@ describe('reads that wait count', () => {
       [{ default: { cyd: LIMIT } }],
     );
     const cyd = await userOf('cyd');
-    await until('a refusal', async () => (await poll(cyd, belfry, 'topic=room:1&wait=1ms')).status === 429);
+    await until('a refusal', async () => (await poll(cyd, belfry, 'topic=room:1&wait=200ms')).status === 429);
   });
 
   it('for the instance, also those of backends', async () => {

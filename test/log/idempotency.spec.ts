@@ -134,24 +134,33 @@ describe('a key that was never used', () => {
     await database.drop();
   });
 
-  it('is not looked for among all the others, even by a session whose plans are from when there were none', async () => {
-    // Its statistics would be news to the session.
-    await database.rows('alter table belfry.dedupe set (autovacuum_enabled = off)');
-    await database.rows('select belfry.extend_log(100, 100)');
-    const client = await connect(database.url);
-    await client.query('set plan_cache_mode = force_generic_plan');
-    const append = (key: string) => appendBySql(client, { events: [{ dedupeId: `d-${key}` }], key });
-    await append('first');
-    await database.rows(`
+  it.each([
+    ['none, and Postgres had not counted them', 0, ''],
+    ['few, and Postgres had counted them', 3, 'analyze belfry.dedupe'],
+  ])(
+    'is not looked for among all the others, even by a session whose plans are from when there were %s',
+    async (_how, keys, count) => {
+      await database.rows('truncate belfry.dedupe');
+      // Newer statistics would be news to the session.
+      await database.rows('alter table belfry.dedupe set (autovacuum_enabled = off)');
+      await database.rows('select belfry.extend_log(100, 100)');
+      const client = await connect(database.url);
+      await client.query('set plan_cache_mode = force_generic_plan');
+      const append = (key: string) => appendBySql(client, { events: [{ dedupeId: `d-${key}` }], key });
+      for (let n = 0; n < keys; n++) await append(`k${n}`);
+      if (count) await database.rows(count);
+      await append('first');
+      await database.rows(`
       insert into belfry.dedupe (tenant, id, place, digest, seq)
       select 'default', kind || ':' || n, 0, '', 0 from generate_series(1, 5000) n, (values ('request'), ('event')) t(kind)`);
-    await client.query('begin');
-    await append('next');
-    const { rows } = await client.query<{ read: string }>(
-      `select seq_tup_read as read from pg_stat_xact_user_tables where relname = 'dedupe'`,
-    );
-    await client.query('commit');
-    await client.end();
-    expect(rows).toEqual([{ read: '0' }]);
-  });
+      await client.query('begin');
+      await append('next');
+      const { rows } = await client.query<{ read: string }>(
+        `select seq_tup_read as read from pg_stat_xact_user_tables where relname = 'dedupe'`,
+      );
+      await client.query('commit');
+      await client.end();
+      expect(rows).toEqual([{ read: '0' }]);
+    },
+  );
 });

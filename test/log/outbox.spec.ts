@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
+import { until } from '../support/conditions.js';
 import { TestDatabase } from '../support/databases.js';
 import { TestRoles } from '../database/roles.js';
 import { appendBySql, connect } from './sql.append.js';
@@ -348,6 +349,40 @@ describe('the drain', () => {
       Array.from({ length: 20 }, (_, n) => n + 1).filter(n => n !== 13),
     );
     expect(await rejected('poison:2')).toEqual([expect.stringContaining('no_thirteen')]);
+  });
+
+  it('never blames it on a row that was committed while it looked for the culprit', async () => {
+    await database.rows(`
+      create sequence tries;
+      create function refuse() returns trigger language plpgsql as $$
+      begin
+        -- The first try is that of the chunk, the second that of the row, which is set aside without another.
+        if nextval('tries') = 2 then
+          perform pg_advisory_xact_lock(77);
+        end if;
+        raise data_exception;
+      end $$;
+      create trigger refuse before insert on belfry.events
+        for each row when (new.topic = 'poison:4') execute function refuse();`);
+    const [late, holder, drainer] = [await session('begin'), await session(), await session()];
+    await publish(late, 'good:4', 'good');
+    await publish(database.pool, 'poison:4', 'bad');
+    await holder.query('select pg_advisory_lock(77)');
+    const drained = drainer.query('select * from belfry.drain()');
+    await until('the try of the row', async () => {
+      const waiting = await database.rows(
+        `select from pg_locks where locktype = 'advisory' and objid = 77 and not granted`,
+      );
+      return waiting.length > 0;
+    });
+    await late.query('commit');
+    await holder.query('select pg_advisory_unlock(77)');
+    await drained;
+    await drainAll();
+    await database.rows('drop trigger refuse on belfry.events; drop function refuse; drop sequence tries');
+    expect(await stored('good:4')).toEqual(['good']);
+    expect(await rejected('good:4')).toEqual([]);
+    expect(await rejected('poison:4')).toHaveLength(1);
   });
 
   it('never sets a row aside because there is no partition for it', async () => {

@@ -60,8 +60,11 @@ describe('what the drain looks at', () => {
     );
     expect(functions.map(({ proname }) => proname).sort()).toEqual([
       'drain_chunk',
+      'newest_drain',
       'next_events',
       'outbox_waits',
+      'prune',
+      'store',
     ]);
     for (const { proconfig } of functions) expect(proconfig).toContain('jit=off');
   });

@@ -1,10 +1,13 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
+import { AppendSession } from '../../src/log/append.session.js';
+import { Appender } from '../../src/log/appender.js';
 import { TestDatabase } from '../support/databases.js';
+import { Instance } from '../support/instance.js';
 import { LogLock } from '../support/log.lock.js';
 import { appendBySql, connect } from './sql.append.js';
-import { storedEvents } from './stored.js';
+import { seqOf, storedEvents } from './stored.js';
 
 describe('looking for a batch whose answer was lost', () => {
   let database: TestDatabase;
@@ -118,5 +121,28 @@ describe('looking for a batch whose answer was lost', () => {
     const left = await database.rows<{ id: string }>('select id from belfry.voided_batches');
     expect(left.map(({ id }) => id)).toContain(recent);
     expect(left.map(({ id }) => id)).not.toContain(old);
+  });
+
+  it('begins behind what others had stored before, however long ago this instance did', async () => {
+    const belfry = await Instance.start(database.url);
+    const event = { topic: 'all', type: 't' };
+    await belfry.publish(event);
+    const { head } = await appendBySql(session, { events: Array.from({ length: 100 }, () => ({})) });
+    // As if that had been a while ago.
+    belfry.app.get<object, { headAt: number }>(Appender).headAt = -Infinity;
+    const append = Reflect.get(AppendSession.prototype, 'append') as AppendSession['append'];
+    jest.spyOn(AppendSession.prototype, 'append').mockImplementationOnce(async function (
+      this: AppendSession,
+      ...call
+    ) {
+      await append.apply(this, call);
+      throw new Error('the answer was lost');
+    });
+    const settling = jest.spyOn(AppendSession.prototype, 'settle');
+    const [id] = await belfry.publish(event);
+    expect(settling.mock.calls.map(([, after]) => after)).toEqual([head + 100]);
+    expect(seqOf(id)).toBe(head + 101);
+    jest.restoreAllMocks();
+    await belfry.stop();
   });
 });

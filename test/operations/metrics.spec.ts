@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { isDeepStrictEqual } from 'node:util';
 import pg from 'pg';
+import { OutboxTally } from '../../src/log/outbox.tally.js';
 import { Metrics } from '../../src/operations/metrics.js';
 import { event, post } from '../events/posting.js';
 import { until } from '../support/conditions.js';
@@ -377,6 +378,27 @@ describe('what is published by SQL', () => {
       belfry_events_appended_total: 1,
     });
     expect(belfry.logs.filter(({ msg }) => /outbox_rejected/.test(String(msg)))).toHaveLength(1);
+  });
+
+  it('and waits while nobody can move it is told, with how long', async () => {
+    const belfry = await start();
+    const lock = await LogLock.hold(database.url);
+    await database.rows(`select belfry.publish('sql:1', 't', '1')`);
+    const tally = belfry.app.get<OutboxTally, { lookedAt: number; look(): void }>(OutboxTally);
+    await until('a stall', async () => {
+      // It would look every few seconds.
+      tally.lookedAt = -Infinity;
+      tally.look();
+      const [stalled] = await read(belfry, 'belfry_outbox_stalled_seconds');
+      return stalled! > 0;
+    });
+    await lock.release();
+    await until('no stall', async () => {
+      tally.lookedAt = -Infinity;
+      tally.look();
+      return (await read(belfry, 'belfry_outbox_stalled_seconds'))[0] === 0;
+    });
+    await expectSoon(belfry, { belfry_outbox_moved_total: 1 });
   });
 
   it('and was set aside is told by every instance as long as it is there', async () => {

@@ -4,6 +4,7 @@ import { until } from '../support/conditions.js';
 import { TestDatabase } from '../support/databases.js';
 import { Instance } from '../support/instance.js';
 import type { SseClient } from '../support/sse.client.js';
+import { holdBackTail } from './held.tail.js';
 
 describe('a cursor that cannot be honoured', () => {
   let database: TestDatabase;
@@ -109,6 +110,28 @@ describe('a cursor that cannot be honoured', () => {
     const [id] = await belfry.publish({ topic: 'room:slow', type: 'after' });
     await until('the next event', () => slow.events.at(-1)?.id === id);
     slow.cut();
+  });
+
+  it('in mid-stream, because all that this instance had not read yet has expired, waits for no event', async () => {
+    const own = await TestDatabase.create();
+    const [behind, other] = [await Instance.start(own.url), await Instance.start(own.url)];
+    const client = await (await behind.stream('?topic=room:late')).isReady();
+    const release = holdBackTail(behind);
+    await other.publish([1, 2, 3].map(data => ({ topic: 'room:late', type: 'a', data })));
+    await other.stop();
+    await own.rows(`
+      with head as (select max(seq) as seq from belfry.events),
+        floor as (insert into belfry.floors (seq) select seq + 1 from head)
+      delete from belfry.events`);
+    release();
+    await until('a reset and a second ready', () => client.controls('ready').length === 2);
+    expect(client.controls('reset').map(({ data }) => JSON.parse(data) as unknown)).toMatchObject([
+      { reason: 'expired' },
+    ]);
+    expect(client.events).toEqual([]);
+    client.cut();
+    await behind.stop();
+    await own.drop();
   });
 
   it('of a client that waits for the database is not given away by a heartbeat', async () => {
