@@ -130,7 +130,7 @@ describe('looking for a batch whose answer was lost', () => {
     const { head } = await appendBySql(session, { events: Array.from({ length: 100 }, () => ({})) });
     // As if that had been a while ago.
     belfry.app.get<object, { headAt: number }>(Appender).headAt = -Infinity;
-    const append = Reflect.get(AppendSession.prototype, 'append') as AppendSession['append'];
+    const append = Reflect.get(AppendSession.prototype, 'append');
     jest.spyOn(AppendSession.prototype, 'append').mockImplementationOnce(async function (
       this: AppendSession,
       ...call
