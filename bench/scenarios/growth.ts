@@ -20,7 +20,7 @@ export const growth: Scenario = {
     'Broadcast one event at a time: CPU per delivery of all instances together, by clients and instances',
   async run(lab) {
     const most = lab.connections(CONNECTIONS);
-    const counts = lab.settings.quick ? [most / 10, most / 2] : [most / 10, most / 2, most];
+    const counts = lab.settings.quick ? [most / 10, most / 4] : [most / 10, most / 2, most];
     const settings = INSTANCES.flatMap(instances =>
       counts.map(Math.round).map(count => ({ name: nameOf(instances, count), instances, count })),
     );

@@ -8,7 +8,7 @@ import { witnessed } from '../witness.js';
 import { eventsOf } from './publish.js';
 
 const CLIENTS = 50;
-const EVENTS = { quick: 50_000, full: 200_000 };
+const EVENTS = { quick: 30_000, full: 200_000 };
 const BATCH = 100;
 const IN_FLIGHT = 4;
 const TOPIC = 'bench:stalled';

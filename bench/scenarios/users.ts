@@ -11,7 +11,7 @@ import { cpuDuring } from '../usage.js';
 import { witnessed } from '../witness.js';
 import { eventsOf } from './publish.js';
 
-const USERS = { quick: 5_000, full: 10_000 };
+const USERS = { quick: 3_000, full: 10_000 };
 /** Events per second, one step after the other until one of them is too much. */
 const RATES = {
   quick: [1_000, 3_000, 6_000, 9_000],
