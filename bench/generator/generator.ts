@@ -111,8 +111,11 @@ export class Generator implements Orders, Crowd {
     try {
       for (let index = 0; index < events; index++) {
         await delay(Math.max(0, began + (index * 1000) / perSecond - performance.now()));
+        // A transaction is published when it commits.
+        if (publisher instanceof SqlPublisher) await publisher.begin(this.counter);
         const at = this.stamp(1);
-        await publisher.publish(this.counter - 1, 1);
+        if (publisher instanceof SqlPublisher) await publisher.commit();
+        else await publisher.publish(this.counter - 1, 1);
         run.toAnswer.record(performance.now() - at);
       }
       await this.reaches(PATIENCE_MS, () => this.delivered >= target, 'all clients have all events');

@@ -4,7 +4,7 @@ import type { SqlPublishSpec } from './protocol.js';
 
 const PUBLISH = { name: 'publish', text: `select belfry.publish($1, 'tick', $2)` };
 
-/** Publishes by SQL over one session, one transaction at a time. */
+/** Publishes by SQL over one session, one event in each transaction. */
 export class SqlPublisher {
   private constructor(
     private readonly topic: string,
@@ -19,11 +19,14 @@ export class SqlPublisher {
     return new SqlPublisher(topic, client);
   }
 
-  /** Publishes these counters, in order, each in a transaction of its own. Resolves when all of them are committed. */
-  async publish(first: number, count: number): Promise<void> {
-    for (let counter = first; counter < first + count; counter++) {
-      await this.client.query({ ...PUBLISH, values: [this.topic, payload(counter)] });
-    }
+  /** Begins a transaction and publishes in it. */
+  async begin(counter: number): Promise<void> {
+    await this.client.query('begin');
+    await this.client.query({ ...PUBLISH, values: [this.topic, payload(counter)] });
+  }
+
+  async commit(): Promise<void> {
+    await this.client.query('commit');
   }
 
   close(): void {

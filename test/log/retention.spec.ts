@@ -173,7 +173,8 @@ describe('belfry.trim_log', () => {
         }
       }),
     );
-    expect(floors).toEqual(Array.from({ length: 10 }, (_, n) => 1 + (n + 1) * SIZE));
+    // Answers to different sessions may come in another order.
+    expect(floors.sort((a, b) => a - b)).toEqual(Array.from({ length: 10 }, (_, n) => 1 + (n + 1) * SIZE));
     expect((await log()).seqs).toEqual([201]);
   });
 
