@@ -6,7 +6,7 @@ import { storedEvents } from '../log/stored.js';
 import { until } from '../support/conditions.js';
 import { TestDatabase } from '../support/databases.js';
 import { admin } from '../support/instance.js';
-import { KeyedPublisher, type KeyedRequest, type Tried } from './keyed.publisher.js';
+import { KeyedPublisher } from './keyed.publisher.js';
 import { Service } from './service.js';
 
 const ROUNDS = 20;
@@ -34,19 +34,9 @@ describe('when the service is killed', () => {
     const start = () => Service.start(database.url, process => services.push(process));
     let service = await start();
     let next = start();
-    const send = async ({ key, body }: KeyedRequest): Promise<Tried> => {
-      const response = await fetch(`${service.url}/v1/events`, {
-        method: 'POST',
-        headers: {
-          authorization: `Bearer ${token}`,
-          'content-type': 'application/json',
-          'idempotency-key': key,
-        },
-        body: JSON.stringify(body),
-      });
-      return { status: response.status, json: await response.json() };
-    };
-    publishers = ['a', 'b', 'c'].map(name => new KeyedPublisher(name, send));
+    publishers = ['a', 'b', 'c'].map(
+      name => new KeyedPublisher(name, request => service.publish(token, request)),
+    );
     running = Promise.all(publishers.map(publisher => publisher.run()));
     const acknowledged = () => publishers.reduce((sum, publisher) => sum + publisher.acknowledged, 0);
 

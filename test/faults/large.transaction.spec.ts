@@ -86,19 +86,7 @@ describe('when one transaction publishes very much', () => {
     let serving = instances[0]!.service;
     const token = await admin();
     for (const name of PUBLISHERS) {
-      const send = async ({ key, body }: { key: string; body: object[] }) => {
-        const response = await fetch(`${serving.url}/v1/events`, {
-          method: 'POST',
-          headers: {
-            authorization: `Bearer ${token}`,
-            'content-type': 'application/json',
-            'idempotency-key': key,
-          },
-          body: JSON.stringify(body),
-        });
-        return { status: response.status, json: await response.json() };
-      };
-      publishers.push(new PacedPublisher(name, send, PAUSE_MS, 1));
+      publishers.push(new PacedPublisher(name, request => serving.publish(token, request), PAUSE_MS, 1));
     }
     running = Promise.all(publishers.map(publisher => publisher.run()));
     // Whoever fails early must not be waited for.

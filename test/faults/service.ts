@@ -1,5 +1,6 @@
 import { TestProcess } from '../database/processes.js';
 import { SECRET } from '../support/instance.js';
+import type { Tried } from './keyed.publisher.js';
 
 /** The built service as a process of its own. */
 export class Service {
@@ -20,5 +21,22 @@ export class Service {
     born(process);
     await process.prints('listening at ');
     return new Service(process, /listening at (http:\/\/[^"\s]+)/.exec(process.output)![1]!);
+  }
+
+  /** One try to publish under a key. Rejects when the connection was lost. */
+  async publish(
+    token: string,
+    { key, body }: { readonly key: string; readonly body: object[] },
+  ): Promise<Tried> {
+    const response = await fetch(`${this.url}/v1/events`, {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${token}`,
+        'content-type': 'application/json',
+        'idempotency-key': key,
+      },
+      body: JSON.stringify(body),
+    });
+    return { status: response.status, json: await response.json() };
   }
 }
