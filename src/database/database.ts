@@ -87,6 +87,8 @@ export class Database implements OnApplicationShutdown {
     pool.on('error', error => {
       this.logger.warn(`an idle database session ended: ${error.message}`);
     });
+    // The pool listens to a session that is idle, and its query to one at work; nobody to one that is being verified.
+    pool.on('connect', endQuietly);
     return pool;
   }
 
@@ -131,8 +133,14 @@ function sessionOptions(url: string, applicationName: string, connectTimeoutMs: 
 
 function ownSession(url: string, applicationName: string, connectTimeoutMs: number): pg.Client {
   const client = new pg.Client(sessionOptions(url, applicationName, connectTimeoutMs));
-  // Left in place for good: a socket may report its death after everybody has lost interest in it, and an
-  // 'error' event that nobody hears ends the process.
-  client.on('error', () => undefined);
+  endQuietly(client);
   return client;
+}
+
+/**
+ * Hears the errors of a session for good: a socket may report its death after everybody has lost interest in it, and
+ * an 'error' event that nobody hears ends the process.
+ */
+function endQuietly(client: pg.ClientBase): void {
+  client.on('error', () => undefined);
 }
