@@ -100,19 +100,14 @@ begin
 end
 $$;
 
--- Puts an event into the outbox, and rings for the instances.
-create function belfry.enqueue(
-  tenant text, topic text, type text, key text, data text, expires_at timestamptz, dedupe_id text
-) returns void
-language plpgsql volatile
+-- The tenant that whoever is connected publishes to, who named this one or left it at the default.
+create function belfry.admitted_tenant(tenant text) returns text
+language plpgsql stable
 as $$
 declare
   publisher name;
   -- Tenants; a null among them stands for any.
   tenants text[];
-  most integer;
-  fault text;
-  xid xid8;
 begin
   -- The role that was taken with SET ROLE counts, or else the one that is logged in; current_user is the owner here. Of each:
   -- what it was let in to itself, or else what the groups were whose rights it has. Who has the owner's rights is free.
@@ -123,43 +118,67 @@ begin
     from belfry.publishers p join pg_roles r on r.rolname = p.role where pg_has_role(publisher, r.oid, 'usage');
     exit when tenants is not null;
   end loop;
-  if array_position(tenants, null) is null and enqueue.tenant <> all (tenants) then
-    if enqueue.tenant <> 'default' or cardinality(tenants) > 1 then
+  if array_position(tenants, null) is null and admitted_tenant.tenant <> all (tenants) then
+    if admitted_tenant.tenant <> 'default' or cardinality(tenants) > 1 then
       raise exception 'tenant-forbidden: the role "%" publishes to the tenant "%" only',
         publisher, array_to_string(tenants, '" or "') using errcode = 'BF019';
     end if;
-    enqueue.tenant := tenants[1];
+    return tenants[1];
   end if;
+  return admitted_tenant.tenant;
+end
+$$;
 
+-- Raises why an event cannot be published.
+create function belfry.check_event(
+  tenant text, topic text, type text, key text, data text, expires_at timestamptz, dedupe_id text
+) returns void
+language plpgsql stable
+as $$
+declare
+  most integer;
+  fault text;
+begin
   select l.max_data_bytes into most from belfry.limits l;
-  fault := belfry.event_fault(enqueue.tenant, enqueue.topic, enqueue.type, enqueue.key, enqueue.data,
-    enqueue.expires_at, enqueue.dedupe_id, most);
-  if fault is not null then
-    raise exception '%', fault || ': ' || case fault
-      when 'tenant-invalid' then 'a tenant is 1 to 100 characters of A-Z a-z 0-9 . _ ~ -'
-      when 'topic-invalid' then
-        'a topic is kind:id, such as user:42, or "all": 1 to 200 characters of A-Z a-z 0-9 . _ ~ - / @ | + = % and '
-        'exactly one colon between kind and id'
-      when 'expires-at-invalid' then 'expires_at is a time in the years 1 to 9999'
-      when 'data-too-large' then
-        format('data has %s bytes and may have %s; publish a reference instead', octet_length(enqueue.data), most)
-      when 'data-invalid' then 'data nests deeper than 64 levels'
-      else 'a type, a key or a dedupe id is text of 1 to 200 characters without control characters'
-    end using errcode = case fault
-      when 'tenant-invalid' then 'BF010'
-      when 'topic-invalid' then 'BF011'
-      when 'type-invalid' then 'BF012'
-      when 'key-invalid' then 'BF014'
-      when 'dedupe-id-invalid' then 'BF015'
-      when 'expires-at-invalid' then 'BF016'
-      when 'data-too-large' then 'BF017'
-      else 'BF018'
-    end;
+  fault := belfry.event_fault(check_event.tenant, check_event.topic, check_event.type, check_event.key, check_event.data,
+    check_event.expires_at, check_event.dedupe_id, most);
+  if fault is null then
+    return;
   end if;
+  raise exception '%', fault || ': ' || case fault
+    when 'tenant-invalid' then 'a tenant is 1 to 100 characters of A-Z a-z 0-9 . _ ~ -'
+    when 'topic-invalid' then
+      'a topic is kind:id, such as user:42, or "all": 1 to 200 characters of A-Z a-z 0-9 . _ ~ - / @ | + = % and '
+      'exactly one colon between kind and id'
+    when 'expires-at-invalid' then 'expires_at is a time in the years 1 to 9999'
+    when 'data-too-large' then
+      format('data has %s bytes and may have %s; publish a reference instead', octet_length(check_event.data), most)
+    when 'data-invalid' then 'data nests deeper than 64 levels'
+    else 'a type, a key or a dedupe id is text of 1 to 200 characters without control characters'
+  end using errcode = case fault
+    when 'tenant-invalid' then 'BF010'
+    when 'topic-invalid' then 'BF011'
+    when 'type-invalid' then 'BF012'
+    when 'key-invalid' then 'BF014'
+    when 'dedupe-id-invalid' then 'BF015'
+    when 'expires-at-invalid' then 'BF016'
+    when 'data-too-large' then 'BF017'
+    else 'BF018'
+  end;
+end
+$$;
 
+-- Puts an event that was checked into the outbox, and rings for the instances.
+create function belfry.put(
+  tenant text, topic text, type text, key text, data text, expires_at timestamptz, dedupe_id text
+) returns void
+language plpgsql volatile
+as $$
+declare
+  xid xid8;
+begin
   insert into belfry.outbox as o (tenant, topic, type, key, data, expires_at, dedupe_id, checked)
-  values (enqueue.tenant, enqueue.topic, enqueue.type, enqueue.key, enqueue.data::json, enqueue.expires_at,
-    enqueue.dedupe_id, true)
+  values (put.tenant, put.topic, put.type, put.key, put.data::json, put.expires_at, put.dedupe_id, true)
   returning o.xid into xid;
 
   -- A NOTIFY holds a lock of the whole cluster across the flush of its commit. So only a few of the transactions that are
@@ -175,6 +194,21 @@ begin
       end if;
     end loop;
   end if;
+end
+$$;
+
+-- Publishes an event of whoever is connected.
+create function belfry.enqueue(
+  tenant text, topic text, type text, key text, data text, expires_at timestamptz, dedupe_id text
+) returns void
+language plpgsql volatile
+as $$
+begin
+  enqueue.tenant := belfry.admitted_tenant(enqueue.tenant);
+  perform belfry.check_event(enqueue.tenant, enqueue.topic, enqueue.type, enqueue.key, enqueue.data, enqueue.expires_at,
+    enqueue.dedupe_id);
+  perform belfry.put(enqueue.tenant, enqueue.topic, enqueue.type, enqueue.key, enqueue.data, enqueue.expires_at,
+    enqueue.dedupe_id);
 end
 $$;
 

@@ -129,6 +129,8 @@ begin
   execute format('grant select, insert, delete on belfry.voided_batches, belfry.revocations to %I', service);
   execute format('grant select, insert, update on belfry.api_keys to %I', service);
   execute format('grant select, insert, update, delete on belfry.tickets, belfry.instances to %I', service);
+  execute format('grant select, insert on belfry.notifications, belfry.inboxes to %I', service);
+  execute format('grant select on belfry.receipts, belfry.scheduled to %I', service);
 end
 $$;
 comment on function belfry.admit_service(name) is 'Grants a role what the service needs, and nothing else.';
@@ -143,7 +145,7 @@ begin
     raise exception 'a tenant is 1 to 100 characters of A-Z a-z 0-9 . _ ~ -' using errcode = 'BF010';
   end if;
   execute format('grant usage on schema belfry to %I', publisher);
-  execute format('grant execute on function belfry.publish to %I', publisher);
+  execute format('grant execute on function belfry.publish, belfry.notify to %I', publisher);
   delete from belfry.publishers p where p.role = publisher;
   insert into belfry.publishers (role, tenant) values (publisher, admit_publisher.tenant);
 end

@@ -6,6 +6,7 @@ import type { Config } from './config/config.js';
 import { ConfigModule } from './config/config.module.js';
 import { ErrorsModule } from './errors/errors.module.js';
 import { EventsModule } from './events/events.module.js';
+import { InboxModule } from './inbox/inbox.module.js';
 import { LogModule } from './log/log.module.js';
 import { LogMetrics } from './operations/log.metrics.js';
 import { LogReadiness } from './operations/log.readiness.js';
@@ -28,6 +29,7 @@ export class AppModule {
         TailModule,
         StreamModule,
         EventsModule,
+        InboxModule,
       ],
       providers: [LogMetrics, LogReadiness],
     };

@@ -107,7 +107,7 @@ function securityHeaders(): (request: IncomingMessage, response: ServerResponse,
 function isParsed(request: IncomingMessage & { path?: string }): boolean {
   const { path = '', headers } = request;
   return (
-    !/^\/v1\/events\/?$/i.test(path) &&
+    !/^\/v1\/(?:events|notifications)\/?$/i.test(path) &&
     /^application\/(?:.+\+)?json *(?:;|$)/i.test(headers['content-type'] ?? '')
   );
 }

@@ -2,6 +2,7 @@ import type { Scenario } from '../scenario.js';
 import { fanout } from './fanout.js';
 import { growth } from './growth.js';
 import { idle } from './idle.js';
+import { inbox } from './inbox.js';
 import { latency } from './latency.js';
 import { publish } from './publish.js';
 import { replay } from './replay.js';
@@ -20,4 +21,5 @@ export const scenarios: readonly Scenario[] = [
   replay,
   stalled,
   users,
+  inbox,
 ];

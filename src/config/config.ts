@@ -91,6 +91,8 @@ export interface Config {
   readonly retentionHours: number;
   /** What was published under a key is remembered for so long, in hours. */
   readonly dedupeHours: number;
+  /** Notifications are kept for so long, and what users did with them, in days. */
+  readonly inboxRetentionDays: number;
   /** The outbox is looked at so often while events come through it, in milliseconds. */
   readonly outboxBusyPollMs: number;
   /** And when none has come for a while. */
@@ -182,6 +184,7 @@ const SCHEMA = z.object({
   PARTITION_EVENTS: integer(1_000_000, 1),
   RETENTION_HOURS: integer(72, 1, MOST_HOURS),
   DEDUPE_HOURS: integer(24, 24, MOST_HOURS),
+  INBOX_RETENTION_DAYS: integer(90, 1, MOST_HOURS / 24),
   OUTBOX_BUSY_POLL_MS: integer(20, 1, LONGEST_TIMER),
   OUTBOX_IDLE_POLL_MS: integer(250, 1, LONGEST_TIMER),
   LOG_LEVEL: z.enum(LOG_LEVELS, `one of ${LOG_LEVELS.join(', ')}`).default('info'),
@@ -249,6 +252,7 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
     partitionEvents: variables.PARTITION_EVENTS,
     retentionHours: variables.RETENTION_HOURS,
     dedupeHours: variables.DEDUPE_HOURS,
+    inboxRetentionDays: variables.INBOX_RETENTION_DAYS,
     outboxBusyPollMs: variables.OUTBOX_BUSY_POLL_MS,
     outboxIdlePollMs: variables.OUTBOX_IDLE_POLL_MS,
     logLevel: variables.LOG_LEVEL,

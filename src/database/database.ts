@@ -22,6 +22,7 @@ const CLOSE_TIMEOUT_MS = 1_000;
 /** Sessions of each pool, at most so many. */
 const POOL_SIZE = 3;
 const ACCESS_POOL_SIZE = 2;
+const INBOX_POOL_SIZE = 4;
 const REPLAY_POOL_SIZE = 8;
 /** How long a replay waits for its turn and a session, in milliseconds. */
 const REPLAY_PATIENCE_MS = 30_000;
@@ -34,6 +35,8 @@ export class Database implements OnApplicationShutdown {
   private readonly pool: pg.Pool;
   /** For what anybody may ask for by sending a credential: keys and tickets, one query of each at a time. */
   private readonly accessPool: pg.Pool;
+  /** For the inboxes, so that however many users open theirs, the tail has its session. */
+  private readonly inboxPool: pg.Pool;
   /** For replays, which may be many at once. They wait for their turn among themselves. */
   private readonly replayPool: pg.Pool;
   private readonly url: string;
@@ -44,6 +47,7 @@ export class Database implements OnApplicationShutdown {
     this.url = config.databaseUrl;
     this.pool = this.createPool('belfry', POOL_SIZE, CONNECT_TIMEOUT_MS);
     this.accessPool = this.createPool('belfry-access', ACCESS_POOL_SIZE, CONNECT_TIMEOUT_MS);
+    this.inboxPool = this.createPool('belfry-inbox', INBOX_POOL_SIZE, CONNECT_TIMEOUT_MS);
     this.replayPool = this.createPool('belfry-replay', REPLAY_POOL_SIZE, REPLAY_PATIENCE_MS);
   }
 
@@ -55,6 +59,11 @@ export class Database implements OnApplicationShutdown {
   /** The same for a credential that is not known yet, so that strangers take no session of the tail's. */
   access<Row extends pg.QueryResultRow>(query: Query): Promise<Row[]> {
     return rowsOf(this.accessPool, query);
+  }
+
+  /** The same for an inbox. */
+  inbox<Row extends pg.QueryResultRow>(query: Query): Promise<Row[]> {
+    return rowsOf(this.inboxPool, query);
   }
 
   /** The same for a replay. */
@@ -82,7 +91,7 @@ export class Database implements OnApplicationShutdown {
       ...sessionOptions(this.url, applicationName, connectTimeoutMs),
       max,
       query_timeout: QUERY_TIMEOUT_MS,
-      verify: refuseStandby,
+      verify,
     });
     pool.on('error', error => {
       this.logger.warn(`an idle database session ended: ${error.message}`);
@@ -93,7 +102,8 @@ export class Database implements OnApplicationShutdown {
   }
 
   async onApplicationShutdown(): Promise<void> {
-    this.closing ??= Promise.all([this.pool, this.accessPool, this.replayPool].map(pool => pool.end()));
+    const pools = [this.pool, this.accessPool, this.inboxPool, this.replayPool];
+    this.closing ??= Promise.all(pools.map(pool => pool.end()));
     await this.closing;
   }
 }
@@ -106,12 +116,16 @@ async function rowsOf<Row extends pg.QueryResultRow>(pool: pg.Pool, query: Query
   }
 }
 
+/** A database may have another default; setting it only then keeps a pooler's sessions as they were. */
+export const READ_COMMITTED = `case when current_setting('default_transaction_isolation') <> 'read committed'
+  then set_config('default_transaction_isolation', 'read committed', false) end`;
+
 /**
  * While a failover is under way, an address may lead to a standby, and a session would stay there. What is read of a standby
  * may end before the log does: a replay would pass over the rest.
  */
-function refuseStandby(client: pg.PoolClient, done: (error?: Error) => void): void {
-  client.query<{ standby: boolean }>('select pg_is_in_recovery() as standby').then(
+function verify(client: pg.PoolClient, done: (error?: Error) => void): void {
+  client.query<{ standby: boolean }>(`select pg_is_in_recovery() as standby, ${READ_COMMITTED}`).then(
     ({ rows }) => {
       done(rows[0]?.standby ? new Error('the database is a standby') : undefined);
     },

@@ -94,6 +94,34 @@ export const CATALOGUE = {
     title: 'Not an event',
     detail: 'Send events as {"topic", "type", "data", "key"?, "expiresAt"?, "dedupeId"?}.',
   },
+  'notification-invalid': {
+    status: 400,
+    title: 'Not a notification',
+    detail:
+      'Send notifications as {"to", "type", "title", "body"?, "url"?, "icon"?, "data"?, "key"?, "priority"?, "expiresAt"?, "deliverAt"?, "dedupeId"?}.',
+  },
+  'notification-unknown': {
+    status: 404,
+    title: 'No such notification',
+    detail:
+      'Give the id of a notification as the inbox or the answer to its publisher has it; it may have been taken back.',
+  },
+  'inbox-missing': {
+    status: 403,
+    title: 'No inbox',
+    detail: 'Use the token of a user: an API key has no inbox.',
+  },
+  'cursor-unknown': {
+    status: 400,
+    title: 'Unknown place',
+    detail:
+      'Give a cursor that this service gave out, such as the id of an item; read the inbox again to get one.',
+  },
+  'types-too-many': {
+    status: 409,
+    title: 'Too many marks',
+    detail: 'Mark everything, without "type": marks of 100 types are kept apart already.',
+  },
   'type-reserved': {
     status: 400,
     title: 'Event type reserved',

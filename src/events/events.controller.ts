@@ -15,21 +15,18 @@ import { CurrentCaller, Scope } from '../access/access.decorators.js';
 import type { Caller } from '../access/caller.js';
 import { CONFIG, type Config } from '../config/config.js';
 import { Problem } from '../errors/problem.js';
-import { NAME_LENGTH } from '../log/name.js';
 import type { Parameters } from '../stream/stream.request.js';
 import { History } from './history.js';
 import { PUBLISH_SCHEMA } from './events.schema.js';
+import { requireIdempotencyKey } from './idempotency.key.js';
 import { LinePublisher, type LinesStored } from './line.publisher.js';
-import { type BodyReader, bodyReader, parseBody } from './publish.body.js';
+import { type BodyReader, bodyReader, mediaTypeOf, parseBody } from './publish.body.js';
 import { Publisher } from './publisher.js';
 
 /** `<epoch>.<seq>` of each event, and whether it was stored before under the same key. */
 interface Published {
   readonly events: { readonly id: string; readonly duplicate: boolean }[];
 }
-
-/** Printable ASCII, as a header can carry it. */
-const KEY = new RegExp(`^[\\x20-\\x7e]{1,${NAME_LENGTH}}$`);
 
 /** Publishing and history: `/v1/events` (see PROTOCOL). */
 @ApiTags('events')
@@ -67,9 +64,8 @@ export class EventsController {
     @Headers('idempotency-key') idempotencyKey: string | undefined,
     @CurrentCaller() caller: Caller,
   ): Promise<Published | LinesStored> {
-    if (idempotencyKey !== undefined && !KEY.test(idempotencyKey))
-      throw new Problem('idempotency-key-invalid');
-    switch (request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase()) {
+    requireIdempotencyKey(idempotencyKey);
+    switch (mediaTypeOf(request)) {
       case 'application/json': {
         const body = await this.readBody(request, response);
         const events = parseBody(body, this.config.maxDataBytes);

@@ -12,5 +12,6 @@ import { Publisher } from './publisher.js';
   imports: [LogModule, StreamModule, TailModule],
   controllers: [EventsController],
   providers: [Publisher, LinePublisher, History, EventsMetrics],
+  exports: [Publisher],
 })
 export class EventsModule {}

@@ -3,10 +3,10 @@ import { isUtf8 } from 'node:buffer';
 import { Problem } from '../errors/problem.js';
 import type { NewEvent } from '../log/event.js';
 import { parseEvent } from './event.parser.js';
-import { rawMembers } from './raw.json.js';
+import { rawMembers, type RawValue } from './raw.json.js';
 
 /** Events in one JSON request. */
-const MAX_EVENTS = 1_000;
+export const MAX_EVENTS = 1_000;
 
 /** Reads a whole body, inflated if need be; rejects with a Problem when it is too large, breaks off or cannot be. */
 export type BodyReader = (request: Request, response: Response) => Promise<Buffer>;
@@ -21,6 +21,11 @@ export function bodyReader(maxBytes: number): BodyReader {
         else resolve(Buffer.isBuffer(body) ? body : Buffer.alloc(0));
       });
     });
+}
+
+/** Of the body, without parameters, in lower case (RFC 9110, section 8.3.1). */
+export function mediaTypeOf({ headers }: Pick<Request, 'headers'>): string | undefined {
+  return headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase();
 }
 
 /** An error of body-parser has the status that is to be answered; Nest knows it only from a middleware. */
@@ -50,17 +55,32 @@ function toProblem(error: unknown): Error {
  * @throws Problem naming the first event that is wrong, by its index
  */
 export function parseBody(body: Buffer, maxDataBytes: number): NewEvent[] {
+  return readItems(body, 'events').map(({ value, data }, index) =>
+    parseEvent(value, data, { index }, maxDataBytes),
+  );
+}
+
+/**
+ * The items of a JSON body: one, an array of them, or `{"<name>": […]}`; each with the text of its data.
+ *
+ * @throws Problem when it is none of these, or has too many
+ */
+export function readItems(
+  body: Buffer,
+  name: 'events' | 'notifications',
+): { value: unknown; data: RawValue | undefined }[] {
   if (!isUtf8(body)) throw new Problem('body-invalid', 'Send the body in UTF-8.');
   const text = body.toString();
-  const values = eventsOf(parseJson(text));
+  const values = itemsOf(parseJson(text), name);
   if (values.length > MAX_EVENTS) {
+    const split = name === 'events' ? 'split it, or stream application/x-ndjson' : 'split it';
     throw new Problem(
       'events-too-many',
-      `The request has ${values.length} events and may have ${MAX_EVENTS}: split it, or stream application/x-ndjson.`,
+      `The request has ${values.length} ${name} and may have ${MAX_EVENTS}: ${split}.`,
     );
   }
-  const data = rawMembers(text, 'data');
-  return values.map((value, index) => parseEvent(value, data[index], { index }, maxDataBytes));
+  const data = rawMembers(text, 'data', name);
+  return values.map((value, index) => ({ value, data: data[index] }));
 }
 
 function parseJson(text: string): unknown {
@@ -72,12 +92,16 @@ function parseJson(text: string): unknown {
   }
 }
 
-function eventsOf(value: unknown): unknown[] {
+function itemsOf(value: unknown, name: string): unknown[] {
   if (Array.isArray(value)) return value;
   if (typeof value !== 'object' || value === null) {
-    throw new Problem('body-invalid', 'Send an event, an array of events, or {"events": […]}.');
+    throw new Problem(
+      'body-invalid',
+      `Send ${name === 'events' ? 'an event' : 'a notification'}, an array of ${name}, or {"${name}": […]}.`,
+    );
   }
-  if (!('events' in value)) return [value];
-  if (!Array.isArray(value.events)) throw new Problem('body-invalid', '"events" is an array of events.');
-  return value.events;
+  if (!(name in value)) return [value];
+  const items = (value as Record<string, unknown>)[name];
+  if (!Array.isArray(items)) throw new Problem('body-invalid', `"${name}" is an array of ${name}.`);
+  return items;
 }

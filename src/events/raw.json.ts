@@ -11,15 +11,16 @@ export interface RawValue {
  *
  * @param text valid JSON; nothing is checked here
  * @param name of the member looked for in each event
+ * @param list the member that holds the events when there are several
  * @returns for each event of the text (an event, an array of them, or `{"events": […]}`) its member, when it has one
  */
-export function rawMembers(text: string, name: string): (RawValue | undefined)[] {
+export function rawMembers(text: string, name: string, list = 'events'): (RawValue | undefined)[] {
   const scanner = new Scanner(text);
   if (scanner.peek() === '[') return scanner.elements(() => scanner.member(name));
   const start = scanner.position;
   let nested: number | undefined;
   scanner.members(key => {
-    if (key === 'events') nested = scanner.position;
+    if (key === list) nested = scanner.position;
     scanner.skipValue();
   });
   if (nested === undefined) {

@@ -1,12 +1,9 @@
 import type pg from 'pg';
-import type { Database } from '../database/database.js';
+import { type Database, READ_COMMITTED } from '../database/database.js';
 import type { AppendRequest, Batch } from './append.batch.js';
 import { digestOf } from './digest.js';
 
-/** A database may have another default; setting it only then keeps a pooler's sessions as they were. */
-const OPEN = `select belfry.log_head() as head,
-  case when current_setting('default_transaction_isolation') <> 'read committed'
-    then set_config('default_transaction_isolation', 'read committed', false) end,
+const OPEN = `select belfry.log_head() as head, ${READ_COMMITTED},
   case when current_setting('synchronous_commit') = 'off' then set_config('synchronous_commit', 'on', false) end`;
 const HEAD = 'select belfry.log_head() as head';
 const APPEND = `select epoch, at_ms, head, seqs, known, mismatched, moved, rejected

@@ -22,3 +22,11 @@ export interface LogEvent {
   readonly at: number;
   readonly expiresAt: number | null;
 }
+
+/** The type of an event that another can take back: see `retractionKey`. */
+export const RETRACTABLE = 'notification.created';
+
+/** The key of the event that takes back the event with this seq, under the same topic; whoever catches up gets it instead. */
+export function retractionKey(seq: number): string {
+  return `retracted ${seq}`;
+}

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { Database } from '../database/database.js';
-import type { LogEvent } from './event.js';
+import { type LogEvent, RETRACTABLE } from './event.js';
 import type { TopicFilter } from './topic.filter.js';
 
 /** Rows and bytes of data in one page of the tail, at most so many; a single event may be larger. */
@@ -50,6 +50,10 @@ const replay = (candidate: string) => `
         where newer.tenant = $1 and newer.topic = page.topic and newer.key = page.key
           and newer.seq > page.seq and newer.seq > $3 and ($8::bigint is null or newer.seq <= $8)
           and ($6::text[] is null or newer.type = any($6))))
+      and not ($7 and type = '${RETRACTABLE}' and exists (
+        select from belfry.events retraction
+        where retraction.tenant = $1 and retraction.topic = page.topic and retraction.key = 'retracted ' || page.seq
+          and retraction.seq > page.seq and ($8::bigint is null or retraction.seq <= $8)))
   ), bound as materialized (
     select ${EPOCH} as epoch, belfry.log_floor() as floor, coalesce($8::bigint, belfry.log_head()) as head,
       case when (select count(*) from page) = $5

@@ -1,3 +1,4 @@
+import { RETRACTABLE, retractionKey } from '../log/event.js';
 import { REPLAY_BYTES, type ReplayRequest, reachOf } from '../log/log.reader.js';
 import type { EventRun } from '../tail/event.run.js';
 import type { FramedEvent } from '../tail/frame.js';
@@ -25,7 +26,7 @@ export function catchUpPage(
   let lookedAt = 0;
   let bytes = 0;
   for (const event of candidates(ring, subscription, cursor, target)) {
-    if (event.tenant === subscription.tenant && isShown(event, subscription, target, databaseNow)) {
+    if (event.tenant === subscription.tenant && isShown(ring, event, subscription, target, databaseNow)) {
       bundle = bundle.with(event);
       bytes += event.frame.length;
     }
@@ -48,7 +49,7 @@ export function replayPage(
   for (const event of candidates(ring, request, after, reach)) {
     if (event.tenant !== tenant || !filter.passesTopic(event.topic)) continue;
     if (bytes >= REPLAY_BYTES) return { events, cursor };
-    if (isShown(event, request, upTo, databaseNow)) events.push(event);
+    if (isShown(ring, event, request, upTo, databaseNow)) events.push(event);
     cursor = event.seq;
     bytes += event.dataBytes;
     if (++lookedAt === limit) return { events, cursor };
@@ -58,6 +59,7 @@ export function replayPage(
 
 /** Whether an event of the tenant is one to show. */
 function isShown(
+  ring: Ring,
   event: FramedEvent,
   wanted: Pick<Subscription, 'filter' | 'collapse'>,
   target: number,
@@ -65,7 +67,7 @@ function isShown(
 ): boolean {
   if (!wanted.filter.passes(event)) return false;
   if (event.expiresAt !== null && event.expiresAt <= databaseNow) return false;
-  return !(wanted.collapse && isSuperseded(event, wanted, target));
+  return !(wanted.collapse && (isSuperseded(event, wanted, target) || isRetracted(ring, event, target)));
 }
 
 /** All events after a cursor and up to a target that may be among those wanted, and perhaps others. */
@@ -117,4 +119,11 @@ function isSuperseded(event: FramedEvent, { filter }: Pick<Subscription, 'filter
     if (filter.passesType(newer.type)) return true;
   }
   return false;
+}
+
+/** Whether the event was taken back up to the target. */
+function isRetracted(ring: Ring, { type, tenant, topic, seq }: FramedEvent, target: number): boolean {
+  if (type !== RETRACTABLE) return false;
+  const retraction = ring.newestWith(tenant, topic, retractionKey(seq));
+  return retraction !== undefined && retraction.seq <= target;
 }

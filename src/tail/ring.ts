@@ -41,8 +41,8 @@ export class Ring {
     const run = this.topics.get(topic);
     if (run) run.push(event);
     else this.topics.set(topic, runOf(event));
-    const key = keyOf(event);
-    if (key !== undefined) {
+    if (event.key !== null) {
+      const key = keyOf(event.tenant, event.topic, event.key);
       const older = this.newestOfKey.get(key);
       if (older) older.newer = event;
       this.newestOfKey.set(key, event);
@@ -83,6 +83,11 @@ export class Ring {
     return this.topics.get(nameOf(tenant, topic));
   }
 
+  /** The newest event with this key; undefined when the ring has none. */
+  newestWith(tenant: string, topic: string, key: string): FramedEvent | undefined {
+    return this.newestOfKey.get(keyOf(tenant, topic, key));
+  }
+
   private dropOldest(): void {
     const oldest = this.events.shift();
     if (!oldest) return;
@@ -92,8 +97,9 @@ export class Ring {
     // It is the oldest of its topic too.
     run?.shift();
     if (run?.length === 0) this.topics.delete(topic);
-    const key = keyOf(oldest);
-    if (key !== undefined && this.newestOfKey.get(key) === oldest) this.newestOfKey.delete(key);
+    if (oldest.key === null) return;
+    const key = keyOf(oldest.tenant, oldest.topic, oldest.key);
+    if (this.newestOfKey.get(key) === oldest) this.newestOfKey.delete(key);
   }
 }
 
@@ -108,6 +114,6 @@ function nameOf(tenant: string, topic: string): string {
   return `${tenant} ${topic}`;
 }
 
-function keyOf({ tenant, topic, key }: FramedEvent): string | undefined {
-  return key === null ? undefined : `${nameOf(tenant, topic)} ${key}`;
+function keyOf(tenant: string, topic: string, key: string): string {
+  return `${nameOf(tenant, topic)} ${key}`;
 }

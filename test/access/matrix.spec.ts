@@ -32,14 +32,22 @@ const ROUTES: Readonly<Record<string, Rule>> = {
   'GET /v1/events': ['any user', 200],
   'POST /v1/events': ['publish', 201, { topic: 'all', type: 'a' }],
   'POST /v1/tickets': ['any user', 201, { topics: ['all'] }],
+  'GET /v1/inbox': ['who has an inbox', 200],
+  'GET /v1/inbox/counts': ['who has an inbox', 200],
+  'GET /v1/inbox/preferences': ['who has an inbox', 200],
+  'PUT /v1/inbox/preferences': ['who has an inbox', 200, { muted: [] }],
+  'POST /v1/inbox/mark': ['who has an inbox', 200, { seen: true }],
+  'PATCH /v1/inbox/:id': ['who has an inbox', 'notification-unknown', { seen: true }],
+  'POST /v1/notifications': ['inbox', 201, { to: 'all', type: 'a', title: 'a' }],
+  'DELETE /v1/notifications/:id': ['inbox', 'notification-unknown'],
   'GET /v1/admin/keys': ['admin', 200],
   'POST /v1/admin/keys': ['admin', 201, { name: 'a key', scopes: ['publish'] }],
   'DELETE /v1/admin/keys/:id': ['admin', 204, undefined, 'not-found'],
   'POST /v1/admin/revocations': ['admin', 201, { sub: 'nobody' }],
 };
 type Rule = readonly [
-  who: 'anybody' | 'any user' | Scope,
-  status: number,
+  who: 'anybody' | 'any user' | 'who has an inbox' | Scope,
+  answer: number | ProblemCode,
   body?: object | undefined,
   elsewhere?: ProblemCode,
 ];
@@ -151,15 +159,18 @@ function textOf(text: Text, credentials: Credentials): string | Promise<string> 
 type Answered = readonly [status: number, code?: string];
 
 /** What the two tables say. */
-function expected(method: string, route: string, [, , worth, writes]: Credential, sent: Sent): Answered {
-  const [who, status, , elsewhere] = ROUTES[route]!;
-  if (who === 'anybody') return status === 404 ? refused('not-found') : [status];
+function expected(method: string, route: string, [what, , worth, writes]: Credential, sent: Sent): Answered {
+  const [who, answer, , elsewhere] = ROUTES[route]!;
+  const answered: Answered = typeof answer === 'number' ? [answer] : refused(answer);
+  if (who === 'anybody') return answer === 404 ? refused('not-found') : answered;
   if (sent.headers === undefined && !(method === 'GET' && route === TICKET_ROUTE))
     return refused('token-missing');
   if (writes !== undefined && method !== 'GET' && method !== 'HEAD') return refused(writes);
-  if (worth === 'elsewhere') return elsewhere === undefined ? [status] : refused(elsewhere);
+  const isGood = worth === 'elsewhere' || typeof worth !== 'string';
+  if (isGood && who === 'who has an inbox') return / key\b/.test(what) ? refused('inbox-missing') : answered;
+  if (worth === 'elsewhere') return elsewhere === undefined ? answered : refused(elsewhere);
   if (typeof worth === 'string') return refused(worth);
-  return who === 'any user' || worth.includes(who) ? [status] : refused('scope-missing');
+  return who === 'any user' || worth.includes(who as Scope) ? answered : refused('scope-missing');
 }
 
 function refused(code: ProblemCode): Answered {

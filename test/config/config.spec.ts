@@ -66,6 +66,7 @@ describe('the configuration', () => {
       partitionEvents: 1_000_000,
       retentionHours: 72,
       dedupeHours: 24,
+      inboxRetentionDays: 90,
       outboxBusyPollMs: 20,
       outboxIdlePollMs: 250,
       logLevel: 'info',

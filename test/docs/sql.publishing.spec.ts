@@ -7,7 +7,7 @@ import { newFolder } from '../database/processes.js';
 import { TestRoles } from '../database/roles.js';
 import { until } from '../support/conditions.js';
 import { TestDatabase } from '../support/databases.js';
-import { admin, Instance } from '../support/instance.js';
+import { admin, Instance, tokenFor } from '../support/instance.js';
 import { bash, blocksOf, missingOf } from './examples.js';
 import { ENVIRONMENT, isInstalled, RUNTIMES } from './sql.runtimes.js';
 
@@ -92,6 +92,17 @@ describe(DOCUMENT, () => {
     expect(await heard()).toEqual([]);
   });
 
+  it('has a notification, in the inbox when the transaction commits', async () => {
+    await session.query(takenBack(example('notify')));
+    await session.query(example('notify'));
+    expect(await heard()).toEqual([]);
+    const token = await tokenFor({ sub: '7' });
+    const answer = await belfry.request('GET', '/v1/inbox', { token });
+    expect(answer.json).toMatchObject({
+      items: [{ title: 'Order 7 is paid', url: '/orders/7', data: { order: 7 } }],
+    });
+  });
+
   describe('has a trigger', () => {
     beforeAll(async () => {
       await database.rows(`begin; set local search_path = public; ${example('trigger')}; commit`);
@@ -155,7 +166,7 @@ describe(DOCUMENT, () => {
   });
 
   it('tries out every example that it has', () => {
-    const tried = [...RUNTIMES.map(({ name }) => name), 'transaction', 'trigger', 'errors'];
+    const tried = [...RUNTIMES.map(({ name }) => name), 'transaction', 'notify', 'trigger', 'errors'];
     const others = ['admit', 'grants', 'tie', 'dismiss', 'two-phase', 'rejected', 'again'];
     const markers = [...readFileSync(DOCUMENT, 'utf8').matchAll(/^<!-- (.*) -->$/gm)].map(
       ([, name]) => name!,
@@ -180,6 +191,7 @@ describe(DOCUMENT, () => {
       BF017: `'order:1', 't', to_jsonb(repeat('x', 65536))`,
       BF018: `'order:1', 't', ('${'['.repeat(65)}${']'.repeat(65)}')`,
       BF019: `'order:1', 't', '1', tenant => 'other'`,
+      BF020: `'order:1', 't', ''`,
       '42883': `'order:1', 't', '1'::json`,
       '22P02': `'order:1', 't', 'text'`,
       '22P05': `'order:1', 't', '"\\u0000"'`,
@@ -189,13 +201,14 @@ describe(DOCUMENT, () => {
       const migrations = readdirSync('migrations').map(file =>
         readFileSync(join('migrations', file), 'utf8'),
       );
-      const raised = [...migrations.join('\n').matchAll(/'(BF01\d)'/g)].map(([, state]) => state!);
+      const raised = [...migrations.join('\n').matchAll(/'(BF0[12]\d)'/g)].map(([, state]) => state!);
       expect(rows.map(([state]) => state)).toEqual([...new Set(raised)].sort());
     });
 
     it.each(rows)('with %s as %s', async (state, code) => {
       if (state === 'BF019') await database.rows(named(example('tie')));
-      await expect(session.query(`select belfry.publish(${refused[state]})`)).rejects.toMatchObject({
+      const call = state === 'BF020' ? 'notify' : 'publish';
+      await expect(session.query(`select belfry.${call}(${refused[state]})`)).rejects.toMatchObject({
         code: state,
         message: expect.stringMatching(new RegExp(`^${code}: `)) as unknown,
       });
@@ -237,7 +250,7 @@ describe(DOCUMENT, () => {
       await database.rows(named(example('admit'), admitted));
       await database.rows(named(example('grants'), granted));
       expect(await rights(admitted)).toEqual(await rights(granted));
-      expect(await rights(admitted)).toHaveLength(2);
+      expect(await rights(admitted)).toHaveLength(3);
     });
 
     it('to one tenant', async () => {

@@ -59,11 +59,15 @@ describe('what the drain looks at', () => {
       where pronamespace = 'belfry'::regnamespace and 'enable_seqscan=off' = any (proconfig)`,
     );
     expect(functions.map(({ proname }) => proname).sort()).toEqual([
+      'deliver_due',
       'drain_chunk',
+      'inbox_items',
+      'move_read_mark',
       'newest_drain',
       'next_events',
       'outbox_waits',
       'prune',
+      'prune_inbox',
       'store',
     ]);
     for (const { proconfig } of functions) expect(proconfig).toContain('jit=off');

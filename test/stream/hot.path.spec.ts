@@ -88,7 +88,7 @@ describe('the way of an event to many sockets', () => {
     );
     // The polls, the heartbeat of the doorbell, what instances tell each other and what drops the old go on.
     const always =
-      /log_head\(\) as head,\s+\(extract|pg_notify|belfry\.(instances|revocations|drain\(|prune|trim_log|delete_expired|outbox_rejected)/;
+      /log_head\(\) as head,\s+\(extract|pg_notify|belfry\.(instances|revocations|drain\(|prune|trim_log|delete_expired|outbox_rejected|deliver_due|prune_inbox)/;
     expect(asked.filter(text => !always.test(text))).toEqual([]);
     cut(clients);
   });

@@ -1,0 +1,179 @@
+import { Injectable } from '@nestjs/common';
+import pg from 'pg';
+import { Database } from '../database/database.js';
+import { Problem } from '../errors/problem.js';
+import { type Cursor, formatCursor } from '../log/cursor.js';
+import type { Flag, Owner, PageRequest, Preferences, Touch } from './inbox.request.js';
+
+/** Exact to 99; 100 means 100 or more. Up to and including the event of `asOf`. */
+export interface Counts {
+  readonly unread: number;
+  readonly unseen: number;
+  readonly asOf: string;
+}
+
+/** What is newer than any seq. */
+const NEWEST = Number.MAX_SAFE_INTEGER;
+/** SQLSTATE of belfry.mark_inbox when marks of too many types are kept apart. */
+const TOO_MANY_TYPES = 'BF030';
+
+const INBOX = 'select i as inbox from belfry.inboxes i where i.tenant = $1 and i.owner = $2';
+
+/** One statement is one snapshot: the items, the counts and the cursor belong together. */
+const PAGE = `
+  with mine as materialized (${INBOX})
+  select c.unread, c.unseen, c.as_of, belfry.is_cursor($8, $6) as is_before,
+    belfry.cursor_of(item.seq) as id, item.topic, item.content, item.read, item.seen, item.archived,
+    belfry.time_of(item.at) as at, belfry.time_of(case when item.snoozed_until > now() then item.snoozed_until end) as snoozed_until
+  from mine
+  cross join lateral belfry.inbox_counts(mine.inbox, $3) as c
+  left join lateral belfry.inbox_items(mine.inbox, $3, $4, $5, $6, $7) as item on true
+  order by item.seq desc`;
+
+const COUNTS = `
+  with mine as materialized (${INBOX})
+  select c.* from mine cross join lateral belfry.inbox_counts(mine.inbox, $3) as c`;
+
+const TOUCH_ITEM = `
+  select item.topic, item.content, item.read, item.seen, item.archived, belfry.time_of(item.at) as at,
+    belfry.time_of(item.snoozed_until) as snoozed_until, item.unread, item.unseen, item.as_of
+  from belfry.touch_item($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) as item`;
+const MARK = `
+  select unread, unseen, as_of from belfry.mark_inbox($1, $2, $3, $4, $5, $6)
+  where $5::bigint is null or belfry.is_cursor($7, $5)`;
+
+interface CountsRow extends pg.QueryResultRow {
+  unread: number;
+  unseen: number;
+  as_of: string;
+}
+
+interface ItemRow {
+  id: string;
+  topic: string;
+  content: string;
+  at: string;
+  read: boolean;
+  seen: boolean;
+  archived: boolean;
+  snoozed_until: string | null;
+}
+
+/** Without items there is one row, with the counts alone. */
+type PageRow = CountsRow & { is_before: boolean } & (ItemRow | { id: null });
+
+/** Reads and changes the inboxes of users; every change is told to the user's other tabs and devices in its transaction. */
+@Injectable()
+export class Inbox {
+  constructor(private readonly database: Database) {}
+
+  /** @returns a page as JSON, in which the data of each item is the very text that was sent */
+  async page(owner: Owner, { status, type, before, limit }: PageRequest): Promise<string> {
+    const values = [
+      owner.tenant,
+      owner.topic,
+      owner.topics,
+      status,
+      type,
+      before?.seq ?? NEWEST,
+      limit + 1,
+      before?.epoch ?? null,
+    ];
+    const rows = await this.opened<PageRow>(owner, { name: 'inbox_page', text: PAGE, values });
+    const [first] = rows;
+    if (!first) throw new Error('an inbox that is open has counts');
+    if (before && !first.is_before) throw new Problem('notification-unknown');
+    const items = rows.slice(0, limit).flatMap(row => (row.id === null ? [] : [itemOf(row)]));
+    return (
+      `{"items":[${items.join(',')}],"counts":${JSON.stringify(countsOf(first))},` +
+      `"cursor":"${first.as_of}","more":${rows.length > limit}}`
+    );
+  }
+
+  async counts(owner: Owner): Promise<Counts> {
+    const values = [owner.tenant, owner.topic, owner.topics];
+    const [row] = await this.opened<CountsRow>(owner, { name: 'inbox_counts', text: COUNTS, values });
+    if (!row) throw new Error('an inbox that is open has counts');
+    return countsOf(row);
+  }
+
+  /**
+   * @returns the item as it is now, with the counts, as JSON
+   * @throws Problem `notification-unknown` when the inbox does not have it
+   */
+  async touch(owner: Owner, id: Cursor, { read, seen, archived, snoozedUntil }: Touch): Promise<string> {
+    const text = formatCursor(id.epoch, id.seq);
+    const snooze = [snoozedUntil !== undefined, snoozedUntil ?? null];
+    const [row] = await this.database.inbox<Omit<ItemRow, 'id'> & CountsRow>({
+      name: 'inbox_touch',
+      text: TOUCH_ITEM,
+      values: [owner.tenant, owner.topic, owner.topics, text, id.seq, read, seen, archived, ...snooze],
+    });
+    if (!row) throw new Problem('notification-unknown');
+    return `${itemOf({ ...row, id: text }).slice(0, -1)},"counts":${JSON.stringify(countsOf(row))}}`;
+  }
+
+  /**
+   * Marks everything, or what is of one type; up to the head, or up to a place.
+   *
+   * @throws Problem when the place is not in the log, or marks of too many types are kept apart
+   */
+  async mark(owner: Owner, flag: Flag, upTo: Cursor | undefined, type: string | undefined): Promise<Counts> {
+    const values = [owner.tenant, owner.topic, owner.topics, flag, upTo?.seq, type, upTo?.epoch];
+    try {
+      const [row] = await this.database.inbox<CountsRow>({ name: 'inbox_mark', text: MARK, values });
+      if (!row) throw new Problem('cursor-unknown');
+      return countsOf(row);
+    } catch (error) {
+      if (error instanceof pg.DatabaseError && error.code === TOO_MANY_TYPES)
+        throw new Problem('types-too-many');
+      throw error;
+    }
+  }
+
+  async preferences(owner: Owner): Promise<Preferences> {
+    const [row] = await this.opened<{ muted: string[]; quiet_hours: Preferences['quietHours'] }>(owner, {
+      name: 'inbox_preferences',
+      text: 'select muted, quiet_hours from belfry.inboxes where tenant = $1 and owner = $2',
+      values: [owner.tenant, owner.topic],
+    });
+    return { muted: row?.muted ?? [], quietHours: row?.quiet_hours ?? null };
+  }
+
+  async prefer(owner: Owner, { muted, quietHours }: Preferences): Promise<void> {
+    const quiet = quietHours && JSON.stringify(quietHours);
+    await this.database.inbox({
+      name: 'inbox_prefer',
+      text: 'select belfry.set_preferences($1, $2, $3, $4, $5)',
+      values: [owner.tenant, owner.topic, owner.topics, muted, quiet],
+    });
+  }
+
+  /** Rows of the owner's inbox, which is made at the first call. */
+  private async opened<Row extends pg.QueryResultRow>(
+    owner: Owner,
+    query: { name: string; text: string; values: unknown[] },
+  ): Promise<Row[]> {
+    const rows = await this.database.inbox<Row>(query);
+    if (rows.length > 0) return rows;
+    await this.database.inbox({
+      text: 'select belfry.open_inbox($1, $2)',
+      values: [owner.tenant, owner.topic],
+    });
+    return this.database.inbox<Row>(query);
+  }
+}
+
+function countsOf({ unread, unseen, as_of: asOf }: CountsRow): Counts {
+  return { unread, unseen, asOf };
+}
+
+function itemOf({ id, topic, content, at, read, seen, archived, snoozed_until }: ItemRow): string {
+  const state = JSON.stringify({ at, read, seen, archived, snoozedUntil: snoozed_until });
+  return `{"id":"${id}","topic":"${topic}",${inner(content)},${inner(state)}}`;
+}
+
+/** The members of an object as JSON, without its braces. */
+function inner(object: string): string {
+  return object.slice(1, -1);
+}
