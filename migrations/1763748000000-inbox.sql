@@ -177,7 +177,8 @@ create function belfry.inbox_items(
   read boolean, seen boolean, archived boolean, snoozed_until timestamptz
 )
 language plpgsql stable
-set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
+set plan_cache_mode = force_generic_plan set jit = off
 as $$
 declare
   -- Above `low` and up to `high` all are walked through.
@@ -284,7 +285,8 @@ $$;
 -- replaced stays away.
 create function belfry.move_read_mark(inbox belfry.inboxes, topics text[], type text, upto bigint) returns void
 language plpgsql volatile
-set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
+set plan_cache_mode = force_generic_plan set jit = off
 as $$
 begin
   -- Put back to unread, and not replaced since.
