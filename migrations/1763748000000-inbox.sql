@@ -173,7 +173,7 @@ $$;
 create function belfry.inbox_items(
   inbox belfry.inboxes, topics text[], status text, type text, before bigint, most integer
 ) returns table (
-  seq bigint, topic text, content text, at timestamptz,
+  seq bigint, topic text, key text, content text, at timestamptz,
   read boolean, seen boolean, archived boolean, snoozed_until timestamptz
 )
 language plpgsql stable
@@ -194,11 +194,11 @@ declare
     when 'snoozed' then 0 end);
 begin
   return query
-  select found.seq, found.topic, found.content, found.at, found.read, found.seen, found.archived, found.snoozed_until
+  select found.seq, found.topic, found.key, found.content, found.at, found.read, found.seen, found.archived, found.snoozed_until
   from (
     select ranged.* from unnest(inbox_items.topics) as wanted(topic)
     cross join lateral (
-      select n.seq, n.topic, n.content, n.at, s.read, s.seen, s.archived, r.snoozed_until
+      select n.seq, n.topic, n.key, n.content, n.at, s.read, s.seen, s.archived, r.snoozed_until
       from belfry.notifications n
       left join belfry.receipts r on r.tenant = inbox.tenant and r.owner = inbox.owner and r.seq = n.seq
       cross join lateral belfry.item_state(inbox, n, r) as s
@@ -209,7 +209,7 @@ begin
       limit inbox_items.most
     ) as ranged
     union all
-    (select n.seq, n.topic, n.content, n.at, s.read, s.seen, s.archived, r.snoozed_until
+    (select n.seq, n.topic, n.key, n.content, n.at, s.read, s.seen, s.archived, r.snoozed_until
     from belfry.receipts r
     join belfry.notifications n on n.seq = r.seq
     cross join lateral belfry.item_state(inbox, n, r) as s
@@ -440,7 +440,7 @@ create function belfry.touch_item(
   tenant text, owner text, topics text[], id text, seq bigint,
   to_read boolean, to_seen boolean, to_archived boolean, snooze boolean, until timestamptz
 ) returns table (
-  topic text, content text, at timestamptz, read boolean, seen boolean, archived boolean, snoozed_until timestamptz,
+  topic text, key text, content text, at timestamptz, read boolean, seen boolean, archived boolean, snoozed_until timestamptz,
   unread integer, unseen integer, as_of text
 )
 language plpgsql volatile
@@ -509,8 +509,8 @@ begin
     select c.unread, c.unseen, c.as_of into touch_item.unread, touch_item.unseen, touch_item.as_of
     from belfry.inbox_counts(inbox, touch_item.topics) c;
   end if;
-  select notification.topic, notification.content, notification.at, after.read, after.seen, after.archived, after.snoozed_until
-  into touch_item.topic, touch_item.content, touch_item.at, touch_item.read, touch_item.seen, touch_item.archived,
+  select notification.topic, notification.key, notification.content, notification.at, after.read, after.seen, after.archived, after.snoozed_until
+  into touch_item.topic, touch_item.key, touch_item.content, touch_item.at, touch_item.read, touch_item.seen, touch_item.archived,
     touch_item.snoozed_until;
   return next;
 end

@@ -23,7 +23,7 @@ const INBOX = 'select i as inbox from belfry.inboxes i where i.tenant = $1 and i
 const PAGE = `
   with mine as materialized (${INBOX})
   select c.unread, c.unseen, c.as_of, belfry.is_cursor($8, $6) as is_before,
-    belfry.cursor_of(item.seq) as id, item.topic, item.content, item.read, item.seen, item.archived,
+    belfry.cursor_of(item.seq) as id, item.topic, item.key, item.content, item.read, item.seen, item.archived,
     belfry.time_of(item.at) as at, belfry.time_of(case when item.snoozed_until > now() then item.snoozed_until end) as snoozed_until
   from mine
   cross join lateral belfry.inbox_counts(mine.inbox, $3) as c
@@ -35,7 +35,7 @@ const COUNTS = `
   select c.* from mine cross join lateral belfry.inbox_counts(mine.inbox, $3) as c`;
 
 const TOUCH_ITEM = `
-  select item.topic, item.content, item.read, item.seen, item.archived, belfry.time_of(item.at) as at,
+  select item.topic, item.key, item.content, item.read, item.seen, item.archived, belfry.time_of(item.at) as at,
     belfry.time_of(item.snoozed_until) as snoozed_until, item.unread, item.unseen, item.as_of
   from belfry.touch_item($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) as item`;
 const MARK = `
@@ -51,6 +51,7 @@ interface CountsRow extends pg.QueryResultRow {
 interface ItemRow {
   id: string;
   topic: string;
+  key: string | null;
   content: string;
   at: string;
   read: boolean;
@@ -168,9 +169,10 @@ function countsOf({ unread, unseen, as_of: asOf }: CountsRow): Counts {
   return { unread, unseen, asOf };
 }
 
-function itemOf({ id, topic, content, at, read, seen, archived, snoozed_until }: ItemRow): string {
+function itemOf({ id, topic, key, content, at, read, seen, archived, snoozed_until }: ItemRow): string {
   const state = JSON.stringify({ at, read, seen, archived, snoozedUntil: snoozed_until });
-  return `{"id":"${id}","topic":"${topic}",${inner(content)},${inner(state)}}`;
+  const keyMember = key === null ? '' : `"key":${JSON.stringify(key)},`;
+  return `{"id":"${id}","topic":"${topic}",${inner(content)},${keyMember}${inner(state)}}`;
 }
 
 /** The members of an object as JSON, without its braces. */

@@ -35,6 +35,7 @@ describe.each(['user', 'role'])('a newer notification with the same key, to a %s
     await sendUnder('other', 'else', to());
     await sendUnder('k', '2 comments', to());
     expect(await bell.titles()).toEqual(['2 comments', 'else']);
+    expect((await bell.list()).items).toMatchObject([{ key: 'k' }, { key: 'other' }]);
     expect(await bell.counts()).toMatchObject({ unread: 2, unseen: 2 });
   });
 
