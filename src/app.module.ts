@@ -4,6 +4,7 @@ import { Module } from '@nestjs/common';
 import { AccessModule } from './access/access.module.js';
 import type { Config } from './config/config.js';
 import { ConfigModule } from './config/config.module.js';
+import { DemoModule } from './demo/demo.module.js';
 import { ErrorsModule } from './errors/errors.module.js';
 import { EventsModule } from './events/events.module.js';
 import { InboxModule } from './inbox/inbox.module.js';
@@ -30,6 +31,7 @@ export class AppModule {
         StreamModule,
         EventsModule,
         InboxModule,
+        DemoModule.forRoot(config),
       ],
       providers: [LogMetrics, LogReadiness],
     };

@@ -30,6 +30,7 @@ export interface BellEvents {
  * - `theme`: `auto` (default), `light`, `dark`.
  * - `lang`: for numbers and times; by default that of the nearest element that has one.
  * - `toasts`: seconds that a toast stays (default 6), `0` until it is dismissed, `off` for none.
+ * - `toast-placement`: the corner they come in, named like those of `placement`.
  */
 export class BelfryBell extends Base {
   static readonly observedAttributes = ['url', 'token', 'user', 'credentials', 'shared', 'lang', 'open'];

@@ -60,7 +60,7 @@ svg { display: block; inline-size: 1.25em; block-size: 1.25em; fill: none; strok
 .bell:hover, .bell[aria-expanded=true] { background: color-mix(in srgb, currentColor 9%, transparent); }
 .bell svg { inline-size: 55%; block-size: 55%; }
 .bell[data-offline] svg { opacity: 0.55; }
-.badge { position: absolute; inset-block-start: 0; inset-inline-start: 52%; min-inline-size: 1.25rem; padding: 0 0.3rem;
+.badge { position: absolute; inset-block-start: -0.0625rem; inset-inline-start: 55%; min-inline-size: 1.25rem; padding: 0 0.3rem;
   border-radius: 1rem; background: var(--_badge); color: var(--_on-badge); font-size: 0.6875rem; font-weight: 700;
   line-height: 1.25rem; text-align: center; font-variant-numeric: tabular-nums; white-space: nowrap;
   box-shadow: 0 0 0 2px var(--belfry-ring, var(--_surface)); }
@@ -79,10 +79,10 @@ h2 { flex: 1; font-size: 1.0625rem; font-weight: 650; letter-spacing: -0.01em; }
 .text-button[aria-disabled=true] { color: var(--_muted); cursor: default; background: none; }
 .icon-button { display: grid; place-items: center; inline-size: 2rem; block-size: 2rem; border-radius: 0.5rem; color: var(--_muted); flex: none; }
 .icon-button:hover, .icon-button[aria-expanded=true] { background: color-mix(in srgb, currentColor 12%, transparent); color: var(--_text); }
-.tabs { display: flex; gap: 1.25rem; padding-inline: 1.125rem; border-block-end: 1px solid var(--_line); flex: none; }
-.tabs button { position: relative; display: flex; align-items: center; gap: 0.375rem; padding-block: 0.5rem 0.625rem; color: var(--_muted); font-weight: 550; }
+.tabs { display: flex; gap: 0.5rem; padding-inline: 0.75rem; border-block-end: 1px solid var(--_line); flex: none; }
+.tabs button { position: relative; display: flex; align-items: center; gap: 0.375rem; padding: 0.5rem 0.375rem 0.625rem; color: var(--_muted); font-weight: 550; }
 .tabs button:hover, .tabs [aria-selected=true] { color: var(--_text); }
-.tabs [aria-selected=true]::after { content: ""; position: absolute; inset-inline: 0; inset-block-end: -1px; block-size: 2px;
+.tabs [aria-selected=true]::after { content: ""; position: absolute; inset-inline: 0.375rem; inset-block-end: -1px; block-size: 2px;
   border-radius: 2px; background: var(--_accent); }
 .tabs :focus-visible { outline-offset: -2px; border-radius: 0.375rem; }
 .tab-count:empty { display: none; }
@@ -107,7 +107,8 @@ h2 { flex: 1; font-size: 1.0625rem; font-weight: 650; letter-spacing: -0.01em; }
 .main::after { content: ""; position: absolute; inset: 0; }
 .main:focus-visible { outline: none; }
 .main:focus-visible::after { outline: 2px solid var(--_accent); outline-offset: -3px; border-radius: 0.5rem; }
-.title, .body { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden; overflow-wrap: anywhere; }
+.title, .body { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden; overflow-wrap: anywhere;
+  text-align: -webkit-match-parent; text-align: match-parent; }
 .title { line-height: 1.35; }
 [data-unread] .title, .toast .title { font-weight: 620; }
 .body { margin-block-start: 0.125rem; color: var(--_muted); white-space: pre-line; font-size: 0.8125rem; }
@@ -145,6 +146,8 @@ h2 { flex: 1; font-size: 1.0625rem; font-weight: 650; letter-spacing: -0.01em; }
 
 .toasts { position: fixed; inset: auto; inset-block-end: 1rem; inset-inline-end: 1rem; z-index: 2147483001; display: flex; flex-direction: column; gap: 0.625rem;
   inline-size: min(23rem, calc(100vw - 2rem)); padding: 0; border: 0; margin: 0; background: none; color: inherit; overflow: visible; pointer-events: none; }
+:host([toast-placement$=start]) .toasts { inset-inline: 1rem auto; }
+:host([toast-placement^=top]) .toasts { inset-block: 1rem auto; }
 .toast { position: relative; display: flex; gap: 0.75rem; padding: 0.875rem; border-radius: var(--belfry-radius, 0.875rem); background: var(--_surface);
   color: var(--_text); box-shadow: var(--_shadow); pointer-events: auto; animation: arrive 0.28s cubic-bezier(0.2, 0.9, 0.3, 1.1); }
 .toast .icon-button { position: relative; z-index: 1; margin: -0.25rem; }

@@ -9,6 +9,7 @@ export class Clock {
   private readonly date: Intl.DateTimeFormat;
   private readonly full: Intl.DateTimeFormat;
   private readonly soon: Intl.DateTimeFormat;
+  private readonly later: Intl.DateTimeFormat;
 
   /**
    * @param lang a BCP 47 tag; what no browser knows as one falls back to the browser's own language
@@ -24,6 +25,7 @@ export class Clock {
     this.date = new Intl.DateTimeFormat(locale, { day: 'numeric', month: 'short', year: 'numeric' });
     this.full = new Intl.DateTimeFormat(locale, { dateStyle: 'full', timeStyle: 'short' });
     this.soon = new Intl.DateTimeFormat(locale, { weekday: 'short', hour: 'numeric', minute: '2-digit' });
+    this.later = new Intl.DateTimeFormat(locale, { weekday: 'short', day: 'numeric', month: 'short' });
   }
 
   /** Counts are exact to 99: 100 says "100 or more". */
@@ -46,9 +48,9 @@ export class Clock {
     return Number.isNaN(at.getTime()) ? '' : this.full.format(at);
   }
 
-  /** A day of the coming week and its hour. */
-  upcoming(at: Date): string {
-    return this.soon.format(at);
+  /** A day of the next few and its hour, or the date of one further on. */
+  upcoming(at: Date, now = Date.now()): string {
+    return (at.getTime() - now < 6 * DAY ? this.soon : this.later).format(at);
   }
 }
 
@@ -59,8 +61,8 @@ export function snoozeTimes(now = new Date()): { hour: Date; tomorrow: Date; wee
   return {
     hour: new Date(now.getTime() + HOUR),
     tomorrow: morning(1),
-    // The next Monday, and never today.
-    week: morning((8 - now.getDay()) % 7 || 7),
+    // The next Monday that is not tomorrow already.
+    week: morning(now.getDay() === 0 ? 8 : 8 - now.getDay()),
   };
 }
 
