@@ -13,7 +13,13 @@ import { codeOf, describeProcess, isAlive, ProcessLock } from './process-lock.js
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const MODULES = join(ROOT, 'node_modules');
 const NEST = join(MODULES, '@nestjs/cli/bin/nest.js');
+/** Absent where the service runs without its pages. */
+const CLIENT = join(ROOT, 'client');
 const DIST = join(ROOT, 'dist');
+/** What a build has made when it is complete. */
+const MADE = existsSync(CLIENT)
+  ? [join(DIST, 'main.js'), join(CLIENT, 'dist/belfry-bell.js')]
+  : [join(DIST, 'main.js')];
 /** Inside dist: when the build empties that folder, the stamp is gone until the build has succeeded. */
 const STAMP = join(DIST, '.built');
 /** Outside dist, which a build empties. */
@@ -61,24 +67,33 @@ function useAsItIs() {
 }
 
 function isCurrent() {
-  if (!existsSync(join(DIST, 'main.js')) || !existsSync(STAMP)) return false;
+  if (!MADE.every(file => existsSync(file)) || !existsSync(STAMP)) return false;
   return readFileSync(STAMP, 'utf8') === fingerprint();
 }
 
 /** Contents and names, not times: a checkout that changes nothing builds nothing. */
 function fingerprint() {
-  const sources = readdirSync(join(ROOT, 'src'), { recursive: true, withFileTypes: true })
-    .filter(entry => entry.isFile())
-    .map(entry => relative(ROOT, join(entry.parentPath, entry.name)));
-  const settings = readdirSync(ROOT).filter(name =>
-    /^tsconfig.*\.json$|^nest-cli\.json$|^package-lock\.json$/.test(name),
-  );
+  const files = [ROOT, CLIENT].filter(folder => existsSync(folder)).flatMap(inputsOf);
   const hash = createHash('sha256');
-  for (const file of [...sources, ...settings].sort()) {
+  for (const file of files.sort()) {
     const content = readFileSync(join(ROOT, file));
     hash.update(`${file}\0${content.length}\0`).update(content);
   }
   return hash.digest('hex');
+}
+
+/**
+ * @param {string} folder
+ * @returns {string[]} paths within the project
+ */
+function inputsOf(folder) {
+  const sources = readdirSync(join(folder, 'src'), { recursive: true, withFileTypes: true })
+    .filter(entry => entry.isFile())
+    .map(entry => join(entry.parentPath, entry.name));
+  const settings = readdirSync(folder)
+    .filter(name => /^tsconfig.*\.json$|^nest-cli\.json$|^package-lock\.json$|^rollup\.config\.js$/.test(name))
+    .map(name => join(folder, name));
+  return [...sources, ...settings].map(file => relative(ROOT, file));
 }
 
 /**
@@ -99,21 +114,44 @@ async function replaceBuild(lock, say) {
   // Taken before the build: what changes while it runs is built the next time.
   const built = fingerprint();
   rmSync(STAMP, { force: true });
-  const child = spawn(process.execPath, [NEST, 'build'], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+  await run(lock, NEST, 'build');
+  if (existsSync(CLIENT)) await buildClient(lock);
+  const missing = MADE.find(file => !existsSync(file));
+  if (missing !== undefined) throw new BuildError(`The build did not make ${missing}: see its settings.`);
+  writeFileSync(`${STAMP}.new`, built);
+  renameSync(`${STAMP}.new`, STAMP);
+  say(`Built in ${((performance.now() - began) / 1000).toFixed(1)} s.`);
+}
+
+/**
+ * First modules for bundlers, with their types, then of those the one file for pages without.
+ *
+ * @param {ProcessLock} lock
+ */
+async function buildClient(lock) {
+  // The compiler would leave what was made of sources that are gone.
+  rmSync(join(CLIENT, 'dist'), { recursive: true, force: true });
+  await run(lock, join(MODULES, 'typescript/bin/tsc'), '-p', join(CLIENT, 'tsconfig.build.json'));
+  await run(lock, join(MODULES, 'rollup/dist/bin/rollup'), '--silent', '-c', join(CLIENT, 'rollup.config.js'));
+}
+
+/**
+ * @param {ProcessLock} lock
+ * @param {string} script
+ * @param {string[]} args
+ */
+async function run(lock, script, ...args) {
+  const child = spawn(process.execPath, [script, ...args], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
   if (child.pid !== undefined) lock.share(child.pid);
   const [output, errors, [code]] = await Promise.all([
     text(child.stdout),
     text(child.stderr),
     once(child, 'close'),
   ]);
-  if (code !== 0 || !existsSync(join(DIST, 'main.js'))) {
-    throw new BuildError(
-      `${output}${errors}The build failed: put right what it reports above, then start again.`,
-    );
-  }
-  writeFileSync(`${STAMP}.new`, built);
-  renameSync(`${STAMP}.new`, STAMP);
-  say(`Built in ${((performance.now() - began) / 1000).toFixed(1)} s.`);
+  if (code === 0) return;
+  throw new BuildError(
+    `${output}${errors}The build failed: put right what it reports above, then start again.`,
+  );
 }
 
 /** @returns {string[]} pids; the marks of processes that ended without a word are removed */
