@@ -84,14 +84,15 @@ export class NativeStream implements Source {
       this.sink.state('replaying');
     };
     source.onmessage = message => {
-      this.hear(undefined, message);
+      this.hear(source, undefined, message);
     };
     for (const name of CONTROL) {
       source.addEventListener(name, message => {
-        this.hear(name, message as MessageEvent<string>);
+        this.hear(source, name, message as MessageEvent<string>);
       });
     }
     source.onerror = () => {
+      if (source !== this.source) return;
       // With a ticket that is spent the browser would come back in vain.
       if (source.readyState === CLOSED || this.settings.ticket) {
         this.retry(new BelfryError('network', 'The connection ended.'));
@@ -102,9 +103,9 @@ export class NativeStream implements Source {
     };
   }
 
-  private hear(event: string | undefined, message: MessageEvent<string>): void {
+  private hear(source: EventSource, event: string | undefined, message: MessageEvent<string>): void {
     // One that was closed may have had events on their way.
-    if (message.target !== this.source) return;
+    if (source !== this.source) return;
     this.watch();
     const block = blockOf({ event, id: message.lastEventId, data: message.data });
     if (!block) return;

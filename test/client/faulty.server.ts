@@ -88,7 +88,10 @@ export class FaultyServer {
     const body = await text(request);
     const asked: Asked = {
       method: request.method ?? '',
-      cursor: url.searchParams.get('lastEventId') ?? (request.headers['last-event-id'] as string | undefined),
+      cursor:
+        (request.headers['last-event-id'] as string | undefined) ??
+        url.searchParams.get('lastEventId') ??
+        undefined,
       token: request.headers.authorization?.replace('Bearer ', ''),
       ticket: url.searchParams.get('ticket') ?? undefined,
       query: url.searchParams,
