@@ -5,7 +5,7 @@ export default tseslint.config(
   { ignores: ['**/dist/', 'coverage/', 'node_modules/', '.belfry/', '.bench/'] },
   eslint.configs.recommended,
   {
-    files: ['src/**/*.ts', 'client/src/**/*.ts', 'test/**/*.ts', 'bench/**/*.ts'],
+    files: ['src/**/*.ts', 'client/src/**/*.ts', 'client/demo/**/*.ts', 'test/**/*.ts', 'bench/**/*.ts'],
     extends: [tseslint.configs.strictTypeChecked],
     languageOptions: { parserOptions: { projectService: true } },
     rules: {

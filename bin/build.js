@@ -18,7 +18,7 @@ const CLIENT = join(ROOT, 'client');
 const DIST = join(ROOT, 'dist');
 /** What a build has made when it is complete. */
 const MADE = existsSync(CLIENT)
-  ? [join(DIST, 'main.js'), join(CLIENT, 'dist/belfry-bell.js')]
+  ? [join(DIST, 'main.js'), join(CLIENT, 'dist/belfry-bell.js'), join(CLIENT, 'dist/demo/demo.js')]
   : [join(DIST, 'main.js')];
 /** Inside dist: when the build empties that folder, the stamp is gone until the build has succeeded. */
 const STAMP = join(DIST, '.built');
@@ -87,11 +87,16 @@ function fingerprint() {
  * @returns {string[]} paths within the project
  */
 function inputsOf(folder) {
-  const sources = readdirSync(join(folder, 'src'), { recursive: true, withFileTypes: true })
+  const sources = ['src', 'demo']
+    .map(name => join(folder, name))
+    .filter(path => existsSync(path))
+    .flatMap(path => readdirSync(path, { recursive: true, withFileTypes: true }))
     .filter(entry => entry.isFile())
     .map(entry => join(entry.parentPath, entry.name));
   const settings = readdirSync(folder)
-    .filter(name => /^tsconfig.*\.json$|^nest-cli\.json$|^package-lock\.json$|^rollup\.config\.js$/.test(name))
+    .filter(name =>
+      /^tsconfig.*\.json$|^nest-cli\.json$|^package-lock\.json$|^rollup\.config\.js$/.test(name),
+    )
     .map(name => join(folder, name));
   return [...sources, ...settings].map(file => relative(ROOT, file));
 }
@@ -124,7 +129,7 @@ async function replaceBuild(lock, say) {
 }
 
 /**
- * First modules for bundlers, with their types, then of those the one file for pages without.
+ * First modules for bundlers, with their types, then of those the one file for pages without, and the demo.
  *
  * @param {ProcessLock} lock
  */
@@ -132,7 +137,13 @@ async function buildClient(lock) {
   // The compiler would leave what was made of sources that are gone.
   rmSync(join(CLIENT, 'dist'), { recursive: true, force: true });
   await run(lock, join(MODULES, 'typescript/bin/tsc'), '-p', join(CLIENT, 'tsconfig.build.json'));
-  await run(lock, join(MODULES, 'rollup/dist/bin/rollup'), '--silent', '-c', join(CLIENT, 'rollup.config.js'));
+  await run(
+    lock,
+    join(MODULES, 'rollup/dist/bin/rollup'),
+    '--silent',
+    '-c',
+    join(CLIENT, 'rollup.config.js'),
+  );
 }
 
 /**

@@ -6,9 +6,8 @@ import { type BellWords, ENGLISH } from './words.js';
 
 const TOAST_SECONDS = 6;
 
-/** Where there is no DOM, as on a server that renders pages, the class can be imported and does nothing. */
-const Base =
-  (globalThis as { HTMLElement?: typeof HTMLElement }).HTMLElement ?? (class {} as typeof HTMLElement);
+/** Where there is no DOM, as on a server that renders pages, the class can be imported and is of no use. */
+const Base = (globalThis as { HTMLElement?: typeof HTMLElement }).HTMLElement ?? (Object as never);
 
 /** What the bell dispatches. All of it bubbles, and leaves the shadow trees that the bell is in. */
 export interface BellEvents {
@@ -224,7 +223,7 @@ export class BelfryBell extends Base {
     this.isByUser = false;
   };
 
-  private emit<T>(name: keyof BellEvents, detail: T, cancelable = false): boolean {
+  private emit(name: keyof BellEvents, detail: unknown, cancelable = false): boolean {
     return this.dispatchEvent(new CustomEvent(name, { detail, cancelable, bubbles: true, composed: true }));
   }
 

@@ -174,7 +174,7 @@ export function dress(bell: HTMLElement): void {
   let sheet = sheets.get(ownerDocument);
   if (sheet === undefined) {
     // Of the document's own window: a sheet is good in no other.
-    sheet = new (defaultView as typeof globalThis & Window).CSSStyleSheet();
+    sheet = new defaultView.CSSStyleSheet();
     sheet.replaceSync(STYLE);
     sheets.set(ownerDocument, sheet);
   }

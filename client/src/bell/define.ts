@@ -7,9 +7,14 @@ declare global {
   interface HTMLElementTagNameMap {
     'belfry-bell': BelfryBell;
   }
-  interface HTMLElementEventMap extends BellEvents {}
+  interface HTMLElementEventMap {
+    'belfry-open': BellEvents['belfry-open'];
+    'belfry-select': BellEvents['belfry-select'];
+    'belfry-count': BellEvents['belfry-count'];
+  }
 }
 
-// Two bundles on one page may both bring it.
-if (globalThis.customElements?.get('belfry-bell') === undefined)
-  globalThis.customElements?.define('belfry-bell', BelfryBell);
+// None where there is no DOM; one already where two bundles of a page bring it.
+const registry = (globalThis as { customElements?: CustomElementRegistry }).customElements;
+if (registry !== undefined && registry.get('belfry-bell') === undefined)
+  registry.define('belfry-bell', BelfryBell);

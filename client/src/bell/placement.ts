@@ -1,11 +1,11 @@
-/** Which edge of the bell the panel lines up with, and on which side of it there is room. */
-export type Placement = 'bottom-end' | 'bottom-start' | 'top-end' | 'top-start';
-
 const GAP = 8;
 /** Below this many pixels the other side is tried. */
 const LEAST_HEIGHT = 320;
 
-/** Keeps an open panel at its bell while the window changes under it. */
+/**
+ * Keeps an open panel at its bell while the window changes under it: on the side that `placement` names, or the other
+ * one where there is more room, and lined up with the edge that it names.
+ */
 export class Anchor {
   private isHolding = false;
 

@@ -9,57 +9,49 @@ export interface StoreListener {
 /** The inbox a bell shows, from when it is shown until it is not: its own, which ends with it, or one of the page's. */
 export class Store {
   private readonly forget: (() => void)[];
-  private renderIsDue = false;
-  private hasEnded = false;
-  /** The newest when all was last marked as seen: what failed is not tried again until there is another. */
-  private seenUpTo: string | undefined;
+  /** What was there when all was last marked as seen: what failed is not tried again while nothing has changed. */
+  private askedFor: string | undefined;
 
   constructor(
     readonly inbox: Inbox,
     private readonly isOwn: boolean,
-    private readonly listener: StoreListener,
+    listener: StoreListener,
   ) {
     this.forget = [
-      inbox.subscribe(() => {
-        this.renderSoon();
+      inbox.subscribe(state => {
+        listener.changed(state);
       }),
       inbox.onNotification(item => {
         listener.arrived(item);
       }),
     ];
     inbox.start();
-    this.renderSoon();
+    listener.changed(inbox.state);
   }
 
-  /** Once per notification that is new: also while the panel stays open. */
+  /** Whenever there is something new: also while the panel stays open. */
   markSeen(): void {
     const { items, counts } = this.inbox.state;
-    const newest = items[0]?.id;
-    if (counts.unseen === 0 || newest === undefined || newest === this.seenUpTo) return;
-    this.seenUpTo = newest;
-    // Nobody asked for it by hand: at the next opening it is tried again.
-    this.inbox.markAllSeen().catch(() => undefined);
+    const asked = `${items[0]?.id ?? ''} ${counts.unseen}`;
+    if (counts.unseen === 0 || asked === this.askedFor) return;
+    this.askedFor = asked;
+    this.inbox.markAllSeen().then(
+      () => {
+        this.askedFor = undefined;
+      },
+      // Nobody asked for it by hand: it is tried again with the next notification, or at the next opening.
+      () => undefined,
+    );
   }
 
   /** Lets the next `markSeen` try again. */
   panelClosed(): void {
-    this.seenUpTo = undefined;
+    this.askedFor = undefined;
   }
 
   end(): void {
-    this.hasEnded = true;
     for (const forget of this.forget) forget();
     if (this.isOwn) this.inbox.close();
-  }
-
-  /** A burst of events is drawn once. Not by animation frame: a page in the background has none, and has a badge. */
-  private renderSoon(): void {
-    if (this.renderIsDue) return;
-    this.renderIsDue = true;
-    queueMicrotask(() => {
-      this.renderIsDue = false;
-      if (!this.hasEnded) this.listener.changed(this.inbox.state);
-    });
   }
 }
 
