@@ -1,19 +1,18 @@
 import { Backoff } from './backoff.js';
 import { asBelfryError, BelfryError } from './belfry.error.js';
-import { connectAs } from './connect.js';
 import type { Connection } from './connection.js';
 import { Credential } from './credential.js';
-import { isWithin, seqOf } from './cursor.js';
-import type { BelfryEvent, InboxUpdate, NotificationData } from './event.js';
+import { seqOf } from './cursor.js';
+import { type Heard, openFeed } from './inbox.feed.js';
 import { InboxApi, type InboxPage, type MarkAll } from './inbox.api.js';
 import type { InboxOptions } from './inbox.options.js';
 import type { InboxFilter, InboxState } from './inbox.state.js';
+import { Ledger } from './ledger.js';
 import { News } from './news.js';
 import type { Marks, NotificationItem } from './notification.js';
 import { Pending } from './pending.js';
 import type { Preferences } from './preferences.js';
-import { belongs, marksOf, Shelf } from './shelf.js';
-import { Tally, weigh } from './tally.js';
+import { belongs } from './shelf.js';
 import { Timer } from './timer.js';
 
 export type { Token } from './credential.js';
@@ -22,16 +21,10 @@ export type { InboxCounts, InboxFilter, InboxState } from './inbox.state.js';
 export type { Marks, NotificationItem, Priority } from './notification.js';
 export type { Preferences, QuietHours } from './preferences.js';
 
-const TYPES = ['notification.created', 'notification.retracted', 'inbox.updated'];
 /** Reads that follow from what was heard happen within this time, in milliseconds, all at once and not in all tabs together. */
 const REFETCH_MS = 1_000;
 /** So many events are remembered while a list is on its way; after more, the list is read again. */
 const MAX_HEARD = 1_000;
-
-type Heard =
-  | { readonly type: 'notification.created'; readonly event: BelfryEvent<NotificationData> }
-  | { readonly type: 'notification.retracted'; readonly event: BelfryEvent<{ readonly id: string }> }
-  | { readonly type: 'inbox.updated'; readonly event: BelfryEvent<InboxUpdate> };
 
 /**
  * The inbox of one user, as a page shows it.
@@ -51,8 +44,7 @@ type Heard =
 export class Inbox {
   private readonly api: InboxApi;
   private readonly credential: Credential;
-  private readonly shelf: Shelf;
-  private readonly tally = new Tally();
+  private readonly ledger: Ledger;
   private readonly pending: Pending;
   private readonly news: News;
   private readonly backoff: Backoff;
@@ -66,12 +58,7 @@ export class Inbox {
   private filter: InboxFilter = 'inbox';
   private status: InboxState['status'] = 'loading';
   private error: Error | undefined;
-  private hasMore = false;
   private loadingMore: Promise<void> | undefined;
-  /** The oldest notification that pages have reached. */
-  private oldest: string | undefined;
-  /** The cursor of the last list. */
-  private listed: string | undefined;
   /** What was heard since the list was asked for that is on its way. */
   private heard: Heard[] | undefined;
   /** After a reset: the cursor up to which nothing was missed. */
@@ -88,13 +75,21 @@ export class Inbox {
     if (!(pageSize >= 1 && pageSize <= 200)) throw new TypeError(`pageSize is 1 to 200, not ${pageSize}.`);
     this.credential = new Credential(options.token);
     this.api = new InboxApi(options, this.credential);
-    this.shelf = new Shelf(Math.max(maxItems, pageSize));
+    this.ledger = new Ledger(Math.max(maxItems, pageSize), {
+      isMuted: type => this.prefs?.muted.includes(type) ?? false,
+      created: id => {
+        this.news.add(id);
+      },
+      doubted: () => {
+        this.loadSoon();
+      },
+    });
     this.pending = new Pending(maxPending, () => {
       this.changed();
     });
     this.news = new News(
       id => {
-        const item = this.shelf.get(id);
+        const item = this.ledger.get(id);
         return item && this.pending.show(item);
       },
       () => this.prefs,
@@ -151,16 +146,15 @@ export class Inbox {
   setFilter(filter: InboxFilter): void {
     if (filter === this.filter) return;
     this.filter = filter;
-    this.shelf.clear();
+    this.ledger.clear(filter);
     this.status = 'loading';
-    this.hasMore = false;
     this.changed();
     if (this.run) void this.load();
   }
 
   /** The next page. Resolves when it is there, or `state.error` says why not. */
   async loadMore(): Promise<void> {
-    if (!this.run || !this.hasMore || this.status === 'loading') return;
+    if (!this.run || !this.ledger.hasMore || this.status === 'loading') return;
     this.loadingMore ??= this.readMore(this.run.signal).finally(() => {
       this.loadingMore = undefined;
       this.changed();
@@ -262,41 +256,26 @@ export class Inbox {
     this.backoff.reset();
     this.status = 'ready';
     this.error = undefined;
-    this.shelf.clear();
-    this.listed = page.cursor;
-    this.tally.reset(page.counts);
-    this.add(page);
+    this.ledger.replace(page);
     for (const item of page.items) {
       if (missedAfter !== undefined && seqOf(item.id) > seqOf(missedAfter)) this.news.add(item.id);
     }
-    for (const one of heard) this.apply(one);
+    for (const one of heard) this.ledger.hear(one);
     if (heard.length > MAX_HEARD) this.loadSoon();
     this.changed();
     if (this.connection) this.tellNews();
     else this.connect(page.cursor);
   }
 
-  private add(page: InboxPage): void {
-    for (const item of page.items) this.shelf.put(item, page.cursor);
-    this.oldest = page.items.at(-1)?.id ?? this.oldest;
-    this.hasMore = page.more;
-    this.trim();
-  }
-
-  private trim(): void {
-    const oldest = this.shelf.trim();
-    if (oldest === undefined) return;
-    this.oldest = oldest;
-    this.hasMore = true;
-  }
-
   private async readMore(signal: AbortSignal): Promise<void> {
-    const { filter, listed, options } = this;
+    const { filter, ledger, options } = this;
+    const { listed, oldest } = ledger;
     try {
-      const page = await this.api.list(filter, this.oldest, options.pageSize ?? 20, signal);
+      const page = await this.api.list(filter, oldest, options.pageSize ?? 20, signal);
       // The list was replaced meanwhile: this page may not follow on it.
-      if (this.filter !== filter || this.listed !== listed) return;
-      this.add(page);
+      if (this.filter !== filter || ledger.listed !== listed) return;
+      ledger.add(page);
+      this.error = undefined;
     } catch (error) {
       this.error = asBelfryError(error);
     }
@@ -308,53 +287,19 @@ export class Inbox {
   }
 
   private connect(lastEventId: string): void {
-    const {
-      url,
-      token,
-      credentials,
-      shared = true,
-      user,
-      heartbeat,
-      fetch,
-      backoff,
-      maxBackoff,
-    } = this.options;
-    const connection = connectAs(
-      defined({
-        url,
-        token,
-        credentials,
-        shared,
-        user,
-        heartbeat,
-        fetch,
-        backoff,
-        maxBackoff,
-        types: TYPES,
-        lastEventId,
-      }),
-      this.credential,
-    );
-    this.connection = connection;
+    const connection = (this.connection = openFeed(this.options, this.credential, lastEventId, heard => {
+      this.hear(heard);
+    }));
     connection.onState(() => {
       this.tellNews();
       this.changed();
-    });
-    connection.on('notification.created', event => {
-      this.hear({ type: 'notification.created', event });
-    });
-    connection.on('notification.retracted', event => {
-      this.hear({ type: 'notification.retracted', event });
-    });
-    connection.on('inbox.updated', event => {
-      this.hear({ type: 'inbox.updated', event });
     });
     connection.on('reset', () => {
       this.missedAfter ??= connection.cursor;
       this.loadSoon();
     });
     void connection.closed.then(error => {
-      // For good: the server will not have this user, or the page has closed it.
+      // For good: the server will not have this user any more.
       if (error && this.connection === connection) {
         this.error = error;
         this.changed();
@@ -364,66 +309,10 @@ export class Inbox {
 
   private hear(heard: Heard): void {
     if (this.heard && this.heard.length <= MAX_HEARD) this.heard.push(heard);
-    this.apply(heard);
+    this.ledger.hear(heard);
+    if (heard.type === 'inbox.updated' && heard.event.data.reason === 'preferences') this.prefs = undefined;
     this.tellNews();
     this.changed();
-  }
-
-  private apply({ type, event }: Heard): void {
-    // The list has it.
-    if (this.listed !== undefined && isWithin(event.id, this.listed)) return;
-    if (type === 'notification.created') this.created(event);
-    else if (type === 'notification.retracted') this.retracted(event);
-    else this.updated(event);
-  }
-
-  private created(event: BelfryEvent<NotificationData>): void {
-    if (this.shelf.has(event.id)) return;
-    if (this.prefs?.muted.includes(event.data.type)) {
-      // Whether it is listed and counted is for the server to say.
-      this.loadSoon();
-      return;
-    }
-    if (!this.shelf.knows(event, this.filter === 'inbox' && !this.hasMore)) this.loadSoon();
-    const twin = this.shelf.twin(event);
-    if (twin) this.forget(twin, event.id);
-    this.tally.change(event.id, weigh(this.shelf.add(event)));
-    this.trim();
-    this.news.add(event.id);
-  }
-
-  private retracted({ id, data }: BelfryEvent<{ readonly id: string }>): void {
-    const item = this.shelf.get(data.id);
-    if (item) this.forget(item, id);
-    else this.loadSoon();
-  }
-
-  private forget(item: NotificationItem, at: string): void {
-    const { unread, unseen } = weigh(item);
-    this.tally.change(at, { unread: -unread, unseen: -unseen });
-    this.shelf.delete(item.id);
-  }
-
-  private updated({ id, data }: BelfryEvent<InboxUpdate>): void {
-    const isComparable = !data.counts || this.tally.take(data.counts);
-    if (data.reason === 'marked') this.shelf.mark(data, marksOf(data), id);
-    if (data.reason === 'preferences') this.prefs = undefined;
-    if (!isComparable || data.reason !== 'marked' || this.mayBring(data)) this.loadSoon();
-  }
-
-  /** Whether marks may have brought something into the list that is not known here. */
-  private mayBring({ ids, read, archived, snoozedUntil }: InboxUpdate): boolean {
-    if (ids?.every(id => this.shelf.has(id))) return false;
-    switch (this.filter) {
-      case 'inbox':
-        return archived === false || snoozedUntil === null;
-      case 'unread':
-        return archived === false || snoozedUntil === null || read === false;
-      case 'archived':
-        return archived === true;
-      case 'snoozed':
-        return archived === false || typeof snoozedUntil === 'string';
-    }
   }
 
   private tellNews(): void {
@@ -434,8 +323,7 @@ export class Inbox {
     const signal = this.signal();
     await this.pending.run({ id, marks }, async () => {
       const { counts, ...item } = await this.api.patch(id, marks, signal);
-      if (this.shelf.has(id)) this.shelf.put(item, counts.asOf);
-      if (!this.tally.take(counts)) this.loadSoon();
+      this.ledger.update(item, counts);
     });
   }
 
@@ -445,33 +333,32 @@ export class Inbox {
     const range = upTo === undefined ? {} : { upTo };
     await this.pending.run({ ...range, marks }, async () => {
       const { counts } = await this.api.markAll({ ...marks, ...range }, signal);
-      if (upTo !== undefined) this.shelf.mark(range, marks, counts.asOf);
-      if (!this.tally.take(counts)) this.loadSoon();
+      this.ledger.mark(range, marks, counts);
     });
   }
 
   /** Everything up to here is known. */
   private get position(): string | undefined {
-    const { listed } = this;
+    const { listed } = this.ledger;
     const heard = this.connection?.cursor;
     if (heard === undefined || listed === undefined) return heard ?? listed;
     return seqOf(heard) > seqOf(listed) ? heard : listed;
   }
 
   private shown(): NotificationItem[] {
-    return this.shelf.items.map(item => this.pending.show(item)).filter(item => belongs(item, this.filter));
+    return this.ledger.items.map(item => this.pending.show(item)).filter(item => belongs(item, this.filter));
   }
 
   private look(): InboxState {
-    const { filter, status, hasMore, error } = this;
+    const { filter, status, ledger, error } = this;
     const connection = this.connection?.state;
     return {
       items: this.shown(),
-      counts: this.pending.count(this.tally.counts, this.shelf.items),
+      counts: this.pending.count(ledger.counts, ledger.items),
       status,
       online: connection === 'live' || connection === 'replaying',
       filter,
-      hasMore,
+      hasMore: ledger.hasMore,
       loadingMore: this.loadingMore !== undefined,
       ...(error ? { error } : {}),
     };
@@ -486,9 +373,4 @@ export class Inbox {
       for (const listener of [...this.listeners]) listener(this.state);
     });
   }
-}
-
-/** Without what is undefined, which an option may not be. */
-function defined<T extends object>(options: { [K in keyof T]: T[K] | undefined }): T {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
 }

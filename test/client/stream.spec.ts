@@ -32,7 +32,7 @@ const once =
 
 const FAULTS: Record<string, Fault> = {
   healthy,
-  trickled: async (asked, response, { size }) => {
+  trickled: async (_, response, { size }) => {
     stream(response);
     await trickle(response, frame(1) + frame(2) + frame(3) + frame(4) + frame(5) + ready(size));
   },
@@ -186,7 +186,7 @@ describe('in silence', () => {
   it('ids alone keep the connection, move the cursor and are heard by nobody', async () => {
     let beats = 0;
     server = await FaultyServer.start({
-      quiet: (asked, response) => {
+      quiet: (_, response) => {
         stream(response, ready(5));
         const timer = setInterval(() => response.write(`id: e.${5 + ++beats}\n\n`), 20);
         response.on('close', () => {
