@@ -37,8 +37,8 @@ export class Attempt {
     this.cut(new BelfryError('silent', 'The server was silent for too long.'));
   });
   private readonly blocks: Blocks;
-  /** By the monotonic clock. */
-  private heardAt = performance.now();
+  /** By the clock on the wall: the monotonic one may stand still while the computer sleeps. */
+  private heardAt = Date.now();
 
   constructor(private readonly context: AttemptContext) {
     this.blocks = new Blocks(context.maxBlock, context.report);
@@ -51,7 +51,7 @@ export class Attempt {
 
   /** Milliseconds since something was heard. */
   get silence(): number {
-    return performance.now() - this.heardAt;
+    return Date.now() - this.heardAt;
   }
 
   /** Ends it wherever it is: `run` rejects with the error. */
@@ -94,7 +94,7 @@ export class Attempt {
     for (;;) {
       const { done, value } = await abortable(signal, reader.read());
       if (done) return;
-      this.heardAt = performance.now();
+      this.heardAt = Date.now();
       // While the reader is busy, the silence is its own.
       this.watchdog.clear();
       for (const block of this.blocks.feed(decoder.decode(value, { stream: true }))) {

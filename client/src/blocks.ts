@@ -1,6 +1,6 @@
 import { createParser, type EventSourceMessage } from 'eventsource-parser';
 import { BelfryError } from './belfry.error.js';
-import type { BelfryEvent, Block, End, Ready, Reset } from './event.js';
+import type { BelfryEvent, Block } from './event.js';
 
 /**
  * Makes blocks of the text of a stream (WHATWG HTML, section 9.2.6), whatever pieces it comes in. A block counts when
@@ -73,15 +73,15 @@ export class Blocks {
 export function blockOf({ id, event, data }: EventSourceMessage): Block | undefined {
   if (event === 'error' || event === 'open') return undefined;
   const body = parseObject(data);
-  if (event === 'end') return { kind: 'end', end: { reason: 'unknown', ...body } as End };
+  if (event === 'end') return { kind: 'end', end: { reason: 'unknown', ...body } };
   if (!id || !body) return undefined;
   switch (event) {
     case 'heartbeat':
       return { kind: 'cursor', id };
     case 'ready':
-      return { kind: 'ready', id, ready: { topics: [], replayed: 0, ...body, id } as Ready };
+      return { kind: 'ready', id, ready: { topics: [], replayed: 0, ...body, id } };
     case 'reset':
-      return { kind: 'reset', id, reset: { reason: 'unknown', ...body, id } as Reset };
+      return { kind: 'reset', id, reset: { reason: 'unknown', oldest: id, head: id, ...body, id } };
     default:
       if (typeof body['topic'] !== 'string' || typeof body['type'] !== 'string') return undefined;
       return { kind: 'event', id, event: { ...body, id } as BelfryEvent };

@@ -196,9 +196,9 @@ export class Connection<E extends object = BelfryEvents> implements AsyncIterabl
   }
 
   /** A handler that throws keeps nothing from the others, and not the stream from going on. */
-  private call<T>(handler: (value: T) => void, value: unknown): void {
+  private call(handler: (value: never) => void, value: unknown): void {
     try {
-      handler(value as T);
+      handler(value as never);
     } catch (error) {
       reportToPage(error);
     }

@@ -58,7 +58,7 @@ export class NativeStream implements Source {
     try {
       const ticket = await this.settings.ticket?.();
       // It may have been closed while the page fetched a ticket.
-      if (this.isClosed) return;
+      if (this.hasEnded()) return;
       const { credentials } = this.settings;
       const source = new EventSource(
         streamUrl(this.settings, {
@@ -83,7 +83,7 @@ export class NativeStream implements Source {
       this.watch();
       this.sink.state('replaying');
     };
-    source.onmessage = message => {
+    source.onmessage = (message: MessageEvent<string>) => {
       this.hear(source, undefined, message);
     };
     for (const name of CONTROL) {
@@ -138,6 +138,11 @@ export class NativeStream implements Source {
     if (error) this.sink.error(error);
     this.sink.state('waiting');
     this.again.set(this.backoff.next());
+  }
+
+  /** Asked again after waiting, when it may have changed. */
+  private hasEnded(): boolean {
+    return this.isClosed;
   }
 
   private drop(): void {

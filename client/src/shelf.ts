@@ -114,8 +114,8 @@ export function marksOf({ read, seen, archived, snoozedUntil }: InboxUpdate): Ma
 }
 
 function pick(data: NotificationData) {
-  const { type, title, body = null, url = null, icon = null, priority = 'normal' } = data;
-  return { type, title, body, url, icon, data: data.data ?? null, priority };
+  const { type, title, body, url, icon, priority } = data;
+  return { type, title, body, url, icon, data: data.data, priority };
 }
 
 function isOlder(a: string, b: string): boolean {

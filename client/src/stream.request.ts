@@ -34,11 +34,12 @@ export function streamRequest(
     signal: AbortSignal;
   },
 ): [URL, RequestInit] {
+  const headers = {
+    accept: 'text/event-stream',
+    ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+  };
   const init: RequestInit = {
-    headers: {
-      accept: 'text/event-stream',
-      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-    },
+    headers,
     // A stream out of a cache would be somebody's past.
     cache: 'no-store',
     credentials: settings.credentials ?? 'same-origin',
@@ -53,7 +54,7 @@ export function streamRequest(
     {
       ...init,
       method: 'POST',
-      headers: { ...init.headers, 'content-type': 'application/json' },
+      headers: { ...headers, 'content-type': 'application/json' },
       body: JSON.stringify({ topics, types, collapse, lastEventId: cursor }),
     },
   ];

@@ -153,11 +153,16 @@ export class Stream implements Source {
       await this.credential.drop(this.token);
     const { ms, asked = false } = this.verdicts.next(attempt, error);
     // A handler of the error may have closed it.
-    if (this.isClosed || ms === 0) return;
+    if (ms === 0 || this.hasEnded()) return;
     this.sink.state('waiting');
     this.isAsked = asked;
     await this.pause.take(ms);
     this.isAsked = false;
+  }
+
+  /** Asked again after waiting, when it may have changed. */
+  private hasEnded(): boolean {
+    return this.isClosed;
   }
 
   private finish(error?: BelfryError): void {

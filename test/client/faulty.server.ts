@@ -103,7 +103,9 @@ export class FaultyServer {
     this.open.add(response);
     response.on('close', () => this.open.delete(response));
     if (url.searchParams.get('named') === 'false') leaveOutNames(response);
-    await (this.faults[path] ?? ((_, __, server) => server.replay(asked, response)))(asked, response, this);
+    const fault = this.faults[path];
+    if (fault) await fault(asked, response, this);
+    else this.replay(asked, response);
   }
 }
 

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import {
   type BelfryError,
   connect,
@@ -130,11 +130,10 @@ describe('tabs of one user', () => {
     server = await FaultyServer.start({});
     const [leader, follower] = [open(), open()];
     await isLive(leader, follower);
-    const { postMessage } = BroadcastChannel.prototype;
-    BroadcastChannel.prototype.postMessage = () => undefined;
+    const post = jest.spyOn(BroadcastChannel.prototype, 'postMessage').mockReturnValue();
     server.publish();
     await have(6, leader);
-    BroadcastChannel.prototype.postMessage = postMessage;
+    post.mockRestore();
     server.publish();
     await have(7, leader, follower);
     expect(follower.seqs).toEqual(upTo(7));
@@ -157,11 +156,10 @@ describe('tabs of one user', () => {
     server = await FaultyServer.start({});
     const [first, second] = [open({ heartbeat: 300 }), open({ heartbeat: 300 })];
     await isLive(first, second);
-    const { postMessage } = BroadcastChannel.prototype;
     // The leader is not heard, and the other cannot ask: the leader seems frozen, and is not.
-    BroadcastChannel.prototype.postMessage = () => undefined;
+    const post = jest.spyOn(BroadcastChannel.prototype, 'postMessage').mockReturnValue();
     await until('the other leads', () => server.at('healthy').length > 1);
-    BroadcastChannel.prototype.postMessage = postMessage;
+    post.mockRestore();
     server.publish();
     await have(6, first, second);
     expect(first.seqs).toEqual(upTo(6));
