@@ -18,10 +18,11 @@ const template = byId('person', HTMLTemplateElement);
 const people = PROFILES.map(profile => new Person(profile, template));
 byId('people', HTMLElement).append(...people.map(person => person.element));
 
-// Two bells on one page: their toasts have a corner each, and where that is too narrow an edge each.
+// Two bells on one page: their toasts have a corner each, or an edge each where it is narrow.
 const narrow = matchMedia('(max-width: 52rem)');
 const placeToasts = (): void => {
-  people[0]?.bell.setAttribute('toast-placement', narrow.matches ? 'top-start' : 'bottom-start');
+  people[0]?.bell.setAttribute('toast-placement', 'top-start');
+  people[1]?.bell.setAttribute('toast-placement', narrow.matches ? 'bottom-end' : 'top-end');
 };
 narrow.addEventListener('change', placeToasts);
 placeToasts();

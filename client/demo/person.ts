@@ -40,7 +40,7 @@ export class Person {
       fetch: this.wire.fetch,
     });
     this.bell.words = {
-      title: `${name}’s notifications`,
+      title: `${name}’s inbox`,
       bell: (n, shown) => `${name}’s notifications, ${n === 0 ? 'none' : shown} unread`,
     };
     this.bell.inbox = this.inbox;

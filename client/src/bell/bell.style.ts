@@ -120,7 +120,12 @@ h2 { flex: 1; font-size: 1.0625rem; font-weight: 650; letter-spacing: -0.01em; }
   background: var(--_surface); box-shadow: 0 0 0 1px var(--_line), 0 2px 6px rgb(0 0 0 / 8%); opacity: 0; }
 .actions .icon-button { inline-size: 1.875rem; block-size: 1.75rem; }
 .row:hover .actions, .row:focus-within .actions, .actions:has([aria-expanded=true]) { opacity: 1; }
-@media (hover: none) { .actions { position: relative; inset: auto; align-self: end; flex: none; opacity: 1; background: none; box-shadow: none; } }
+/* Nothing hovers there: they are always seen, in a line with the time. */
+@media (hover: none) {
+  .actions { inset-block-end: 0.75rem; padding: 0; background: none; box-shadow: none; opacity: 1; }
+  .actions .icon-button { inline-size: 2.25rem; block-size: 2rem; }
+  .row .meta { min-block-size: 2rem; padding-inline-end: 7rem; margin: 0; }
+}
 
 .menu { position: absolute; z-index: 2; inline-size: max-content; max-inline-size: calc(100% - 16px); padding: 0.3125rem; border-radius: 0.75rem; background: var(--_surface); box-shadow: var(--_shadow); animation: appear 0.12s ease-out; }
 .menu button { display: flex; justify-content: space-between; gap: 1.75rem; inline-size: 100%; padding: 0.5rem 0.625rem; border-radius: 0.5rem; }
