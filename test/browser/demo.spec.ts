@@ -20,7 +20,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await page.close();
-  expect(errors).toEqual([]);
+  expect(errors.splice(0)).toEqual([]);
   await service.stop();
 });
 
