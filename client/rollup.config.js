@@ -13,7 +13,14 @@ const minified = {
   name: 'minify',
   /** @param {string} code */
   renderChunk: code =>
-    minify(code, { module: true, sourceMap: true, compress: { ecma: 2020, passes: 2 }, mangle: true }),
+    minify(code, {
+      module: true,
+      sourceMap: true,
+      compress: { ecma: 2020, passes: 2 },
+      mangle: true,
+      // The banner stays.
+      format: { comments: 'some' },
+    }),
 };
 
 /** The scripts of the pages are TypeScript, and what they import of the client has been compiled already. */
