@@ -92,8 +92,8 @@ describe('with Belfry, a client', () => {
       token: undefined,
       ticket: async () => {
         tickets += 1;
-        const { json } = await belfry.request('POST', '/v1/tickets', { token, body: {} });
-        return (json as { ticket: string }).ticket;
+        const answer = await belfry.request('POST', '/v1/tickets', { token, body: {} });
+        return (answer.json as { ticket: string }).ticket;
       },
     } as Partial<ConnectOptions>);
     await publish(1, 1);
