@@ -165,4 +165,23 @@ describe('a toast', () => {
     await page.toasts.getByRole('button', { name: 'Dismiss: Fire' }).click();
     expect(await page.toasts.count()).toBe(0);
   });
+
+  it('gives the focus to the one beside it as it is dismissed, and the last one to the bell', async () => {
+    await until('the stream is open', () => service.streaming === 1);
+    for (const title of ['A', 'B']) service.publish({ to: 'user:ada', title });
+    await page.toasts.getByText('B', { exact: true }).waitFor();
+    await page.toasts.getByRole('button', { name: 'Dismiss: B' }).focus();
+    await press('Enter');
+    expect(await page.focused()).toBe('A');
+    await press('Tab', 'Enter');
+    expect(await page.focused()).toBe('Notifications, 5 unread');
+  });
+
+  it('goes when the notification was read on another device', async () => {
+    await until('the stream is open', () => service.streaming === 1);
+    service.publish({ to: 'user:ada', title: 'A', priority: 'urgent' });
+    await page.toasts.getByText('A', { exact: true }).waitFor();
+    service.markRead('ada', 'A');
+    await until('it is gone', async () => (await page.toasts.count()) === 0);
+  });
 });

@@ -1,7 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { readFile } from 'node:fs/promises';
 import type { BrowserContextOptions } from 'playwright-core';
-import { gzipSync } from 'node:zlib';
 
 import { until } from '../support/conditions.js';
 import { BellPage } from './bell.page.js';
@@ -164,9 +162,4 @@ describe('the bell', () => {
     // many times as long.
     expect(sorted[Math.floor(sorted.length / 2)]).toBeLessThan(50);
   }, 90_000);
-
-  it('is a small file with all that it needs', async () => {
-    const file = new URL('../../client/dist/belfry-bell.js', import.meta.url);
-    expect(gzipSync(await readFile(file)).length).toBeLessThanOrEqual(25_000);
-  });
 });

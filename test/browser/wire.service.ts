@@ -76,6 +76,12 @@ export class WireService {
     return this.log.inboxOf(user, this.topicsOf(user)).find(item => item['title'] === title);
   }
 
+  /** As the user would on another device. */
+  markRead(user: string, title: string): void {
+    const id = String(this.itemOf(user, title)?.['id']);
+    this.patch({ user, topics: this.topicsOf(user) }, id, { read: true });
+  }
+
   /** Ends all streams, as a proxy does that restarts. */
   dropStreams(): void {
     for (const stream of this.streams) stream.destroy();

@@ -104,7 +104,9 @@ export class BellView {
       },
     );
     const receipts = new Receipts(() => host.inbox, this.panel.notice, words, this.clock);
-    this.toasts = new Toasts(words, { select });
+    this.toasts = new Toasts(words, { select }, () => {
+      this.button.focus();
+    });
     // Who tabs on to the page would not see where he is, under the panel.
     this.panel.element.addEventListener('focusout', ({ relatedTarget }) => {
       if (relatedTarget instanceof Node && !this.nodes.some(node => node.contains(relatedTarget)))
@@ -126,6 +128,7 @@ export class BellView {
       'data-offline': isOffline,
       'data-unseen': unseen > 0,
     });
+    this.toasts.update(state.items);
     // Rows are made when somebody looks at them.
     if (this.panel.isOpen) this.panel.update(state);
   }

@@ -15,11 +15,13 @@ const AT_MOST = 3;
  */
 export class Toasts {
   readonly element: HTMLDivElement;
-  private readonly countdowns = new Map<HTMLElement, Countdown>();
+  /** By id of the notification, the oldest first. */
+  private readonly toasts = new Map<string, { readonly node: HTMLElement; readonly countdown: Countdown }>();
 
   constructor(
     private readonly words: BellWords,
     private readonly actions: Pick<RowActions, 'select'>,
+    private readonly giveFocusBack: () => void,
   ) {
     // Always there, also when empty: a live region that comes with its text is not spoken.
     this.element = element('div', {
@@ -41,47 +43,56 @@ export class Toasts {
 
   /** @param milliseconds until it goes; 0 shows it until it is dismissed */
   show(item: NotificationItem, milliseconds: number): void {
-    const toast = this.makeToast(item);
+    const { id } = item;
+    const node = this.makeToast(item);
     const stays = item.priority === 'urgent' || milliseconds === 0;
     const countdown = new Countdown(stays ? Infinity : milliseconds, () => {
-      this.dismiss(toast);
+      this.dismiss(id);
     });
-    if (this.countdowns.size === 0) {
+    if (this.toasts.size === 0) {
       document.addEventListener('visibilitychange', this.settle);
       raise(this.element);
     }
-    this.countdowns.set(toast, countdown);
-    this.element.append(toast);
-    for (const [oldest] of this.countdowns) {
-      if (this.countdowns.size <= AT_MOST) break;
+    this.toasts.set(id, { node, countdown });
+    this.element.append(node);
+    for (const oldest of this.toasts.keys()) {
+      if (this.toasts.size <= AT_MOST) break;
       this.dismiss(oldest);
     }
     this.settle();
   }
 
+  /** What was read or archived meanwhile, perhaps on another device, is news no more. */
+  update(items: readonly NotificationItem[]): void {
+    if (this.toasts.size === 0) return;
+    for (const { id, read, archived } of items) if (read || archived) this.dismiss(id);
+  }
+
   clear(): void {
-    for (const toast of [...this.countdowns.keys()]) this.dismiss(toast);
+    for (const id of [...this.toasts.keys()]) this.dismiss(id);
   }
 
   /** As a property, so that the document can be told to forget it. */
   private readonly settle = (): void => {
     const isHeld = document.hidden || this.element.matches(':hover, :focus-within');
-    for (const countdown of this.countdowns.values()) {
+    for (const { countdown } of this.toasts.values()) {
       if (isHeld) countdown.hold();
       else countdown.run();
     }
   };
 
-  private dismiss(toast: HTMLElement): void {
-    this.countdowns.get(toast)?.stop();
-    this.countdowns.delete(toast);
-    const hadFocus = toast.matches(':focus-within');
-    toast.remove();
-    if (hadFocus) [...this.countdowns.keys()].at(-1)?.querySelector('button')?.focus();
-    if (this.countdowns.size > 0) {
-      this.settle();
-      return;
-    }
+  private dismiss(id: string): void {
+    const toast = this.toasts.get(id);
+    if (toast === undefined) return;
+    this.toasts.delete(id);
+    toast.countdown.stop();
+    const hadFocus = toast.node.matches(':focus-within');
+    toast.node.remove();
+    const newest = [...this.toasts.values()].at(-1);
+    if (hadFocus && newest === undefined) this.giveFocusBack();
+    else if (hadFocus) newest?.node.querySelector<HTMLElement>('.main')?.focus();
+    this.settle();
+    if (newest !== undefined) return;
     document.removeEventListener('visibilitychange', this.settle);
     lower(this.element);
   }
@@ -113,11 +124,11 @@ export class Toasts {
     const toast = element('div', { class: 'toast', part: 'toast' }, picture(item), text, close);
     setAttributes(toast, { 'data-priority': item.priority });
     close.addEventListener('click', () => {
-      this.dismiss(toast);
+      this.dismiss(item.id);
     });
     main.addEventListener('click', event => {
       this.actions.select(item, event);
-      this.dismiss(toast);
+      this.dismiss(item.id);
     });
     return toast;
   }
