@@ -1,9 +1,9 @@
 /** How long to wait between attempts. */
 export interface BackoffOptions {
   /** The most that the first wait takes, in milliseconds; doubled with each failure. Default: 1000. */
-  readonly backoff?: number;
+  readonly backoff?: number | undefined;
   /** The most that any wait takes, in milliseconds. Default: 30000. */
-  readonly maxBackoff?: number;
+  readonly maxBackoff?: number | undefined;
 }
 
 /**

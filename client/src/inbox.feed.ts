@@ -2,7 +2,7 @@ import { Connection } from './connection.js';
 import type { Credential } from './credential.js';
 import type { BelfryEvent, InboxUpdate, NotificationData } from './event.js';
 import type { InboxOptions } from './inbox.options.js';
-import { type ConnectOptions, settle } from './options.js';
+import { settle } from './options.js';
 import { openStream } from './stream.choice.js';
 
 const TYPES = ['notification.created', 'notification.retracted', 'inbox.updated'];
@@ -20,9 +20,14 @@ export function openFeed(
   lastEventId: string,
   hear: (heard: Heard) => void,
 ): Connection {
-  const { url, shared = true } = options;
-  const wanted: ConnectOptions = { url, shared, types: TYPES, lastEventId };
-  const settings = settle({ ...given(options), ...wanted });
+  const { url, token, credentials, shared = true, user, heartbeat, backoff, maxBackoff, fetch } = options;
+  const settings = settle({
+    ...{ url, credentials, shared, user, heartbeat, backoff, maxBackoff },
+    ...(token === undefined ? {} : { token }),
+    ...(fetch ? { fetch } : {}),
+    types: TYPES,
+    lastEventId,
+  });
   const connection = new Connection(settings, sink => openStream(settings, credential, sink));
   connection.on('notification.created', event => {
     hear({ type: 'notification.created', event });
@@ -34,11 +39,4 @@ export function openFeed(
     hear({ type: 'inbox.updated', event });
   });
   return connection;
-}
-
-/** The options that both have, without those that were left out. */
-function given(options: InboxOptions): Partial<ConnectOptions> {
-  const { token, credentials, user, heartbeat, fetch, backoff, maxBackoff } = options;
-  const same = { token, credentials, user, heartbeat, fetch, backoff, maxBackoff };
-  return Object.fromEntries(Object.entries(same).filter(([, value]) => value !== undefined));
 }

@@ -10,21 +10,21 @@ export interface InboxOptions extends BackoffOptions {
    */
   readonly token?: Token;
   /** As for `fetch`; `include` sends the cookie to another origin. Default: `same-origin`. */
-  readonly credentials?: RequestCredentials;
+  readonly credentials?: RequestCredentials | undefined;
   /** Whether the tabs of one browser share one connection. Default: true. */
-  readonly shared?: boolean;
+  readonly shared?: boolean | undefined;
   /** Who is signed in; needed for `shared` without a JWT, so that users of one browser do not hear each other. */
-  readonly user?: string;
+  readonly user?: string | undefined;
   /** Notifications per page, 1 to 200. Default: 20. */
-  readonly pageSize?: number;
+  readonly pageSize?: number | undefined;
   /** How many notifications are held, at least a page; older ones are let go and can be loaded again. Default: 1000. */
-  readonly maxItems?: number;
+  readonly maxItems?: number | undefined;
   /** How many changes may wait for the server to answer; more are refused with `overrun`. Default: 100. */
-  readonly maxPending?: number;
+  readonly maxPending?: number | undefined;
   /** How long a request may take, in milliseconds. Default: 15000; 0: as long as it likes. */
-  readonly timeout?: number;
+  readonly timeout?: number | undefined;
   /** How long the stream may be silent, in milliseconds, before it is made again. Default: 45000; 0: for ever. */
-  readonly heartbeat?: number;
+  readonly heartbeat?: number | undefined;
   /** Instead of the global one. */
   readonly fetch?: typeof globalThis.fetch;
 }
