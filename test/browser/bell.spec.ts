@@ -255,8 +255,8 @@ describe('trouble', () => {
     await bellPage.row('One').waitFor();
     await bellPage.page.context().setOffline(true);
     service.dropStreams();
-    await bellPage.panel.getByText('You’re offline').waitFor();
-    expect(await bellPage.bell.getAttribute('aria-label')).toMatch(/offline$/);
+    await bellPage.panel.getByText('No connection.').waitFor();
+    expect(await bellPage.bell.getAttribute('aria-label')).toMatch(/no connection$/);
     publish('Two', 'Three');
     await bellPage.page.context().setOffline(false);
     await bellPage.row('Three').waitFor();
@@ -265,6 +265,6 @@ describe('trouble', () => {
       'Two',
       'One',
     ]);
-    await bellPage.panel.getByText('You’re offline').waitFor({ state: 'hidden' });
+    await bellPage.panel.getByText('No connection.').waitFor({ state: 'hidden' });
   });
 });

@@ -74,7 +74,7 @@ describe('axe-core objects to nothing', () => {
     await bellPage.panel.getByText('Notifications could not be loaded').waitFor();
     await bellPage.page.context().setOffline(true);
     service.dropStreams();
-    await bellPage.panel.getByText('You’re offline').waitFor();
+    await bellPage.panel.getByText('No connection.').waitFor();
     expect(await violationsOn(bellPage.page)).toEqual([]);
   });
 });

@@ -30,6 +30,11 @@ export interface BellEvents {
  * - `lang`: for numbers and times; by default that of the nearest element that has one.
  * - `toasts`: seconds that a toast stays (default 6), `0` until it is dismissed, `off` for none.
  * - `toast-placement`: the corner they come in, named like those of `placement`.
+ *
+ * A page styles it by custom properties (`--belfry-accent`, `-on-accent`, `-surface`, `-raised`, `-text`, `-muted`,
+ * `-line`, `-badge`, `-on-badge`, `-ring`, `-icon`, `-font`, `-radius`, `-size`, `-width`, `-height`) and by parts, of
+ * which the main ones are `bell`, `badge`, `panel`, `header`, `tabs`, `tab`, `list`, `row`, `title`, `body`, `menu`,
+ * `notice` and `toast`.
  */
 export class BelfryBell extends Base {
   static readonly observedAttributes = ['url', 'token', 'user', 'credentials', 'shared', 'lang', 'open'];

@@ -72,7 +72,7 @@ svg { display: block; inline-size: 1.25em; block-size: 1.25em; fill: none; strok
   animation: appear 0.16s ease-out; }
 .panel:focus { outline: none; }
 .panel [role=status] { flex: none; }
-.header { display: flex; align-items: center; gap: 0.25rem; padding: 0.875rem 0.75rem 0.375rem 1.125rem; padding-inline: 1.125rem 0.75rem; }
+.header { display: flex; align-items: center; gap: 0.25rem; padding-block: 0.875rem 0.375rem; padding-inline: 1.125rem 0.75rem; }
 h2 { flex: 1; font-size: 1.0625rem; font-weight: 650; letter-spacing: -0.01em; }
 .text-button { padding: 0.375rem 0.5rem; border-radius: 0.5rem; color: var(--_accent); font-size: 0.8125rem; font-weight: 550; }
 .text-button:hover { background: color-mix(in srgb, var(--_accent) 10%, transparent); }
@@ -146,7 +146,7 @@ h2 { flex: 1; font-size: 1.0625rem; font-weight: 650; letter-spacing: -0.01em; }
 .more { display: grid; place-items: center; min-block-size: 3.5rem; color: var(--_muted); font-size: 0.8125rem; }
 .spinner { inline-size: 1.25rem; block-size: 1.25rem; border: 2px solid var(--_line); border-block-start-color: var(--_accent); border-radius: 50%; animation: turn 0.8s linear infinite; }
 .spinner:has(+ :not([hidden])) { display: none; }
-.notice { display: flex; align-items: center; justify-content: space-between; gap: 1rem; margin: 0.625rem; padding: 0.5rem 0.5rem 0.5rem 1rem; padding-inline: 1rem 0.5rem;
+.notice { display: flex; align-items: center; justify-content: space-between; gap: 1rem; margin: 0.625rem; padding-block: 0.5rem; padding-inline: 1rem 0.5rem;
   border-radius: 0.75rem; background: var(--_raised); font-size: 0.8125rem; animation: appear 0.16s ease-out; }
 
 .toasts { position: fixed; inset: auto; inset-block-end: 1rem; inset-inline-end: 1rem; z-index: 2147483001; display: flex; flex-direction: column; gap: 0.625rem;

@@ -2,6 +2,7 @@ import type { Inbox, InboxState, NotificationItem } from '../inbox.js';
 import { Clock } from './clock.js';
 import { icon } from './icons.js';
 import { element, setAttributes, setText } from './node.js';
+import { Outage } from './outage.js';
 import { Panel } from './panel.js';
 import { Anchor } from './placement.js';
 import { Receipts } from './receipts.js';
@@ -26,7 +27,6 @@ export class BellView {
   private readonly button: HTMLButtonElement;
   private readonly badge = element('span', {
     class: 'badge',
-    part: 'badge',
     'aria-hidden': 'true',
     hidden: true,
   });
@@ -35,6 +35,7 @@ export class BellView {
   private readonly panel: Panel;
   private readonly toasts: Toasts;
   private readonly anchor: Anchor;
+  private readonly outage: Outage;
   private readonly clock: Clock;
 
   constructor(
@@ -48,7 +49,6 @@ export class BellView {
       {
         type: 'button',
         class: 'bell',
-        part: 'bell',
         'aria-haspopup': 'dialog',
         'aria-controls': 'panel',
         'aria-expanded': 'false',
@@ -113,6 +113,9 @@ export class BellView {
         host.leave();
     });
     this.anchor = new Anchor(this.button, this.panel.element, () => host.placement());
+    this.outage = new Outage(() => {
+      if (host.inbox !== undefined) this.update(host.inbox.state);
+    });
     this.nodes = [this.button, this.panel.element, this.toasts.element, this.announcer];
   }
 
@@ -121,7 +124,8 @@ export class BellView {
     const shown = this.clock.count(unread);
     setText(this.badge, shown);
     this.badge.hidden = unread === 0;
-    const isOffline = !state.online && state.status !== 'loading';
+    this.outage.update(state.online || state.status !== 'loading' ? state.online : undefined);
+    const isOffline = this.outage.isSaid;
     const label = this.words.bell(unread, shown);
     setAttributes(this.button, {
       'aria-label': isOffline ? `${label}, ${this.words.offlineHint}` : label,
@@ -130,14 +134,14 @@ export class BellView {
     });
     this.toasts.update(state.items);
     // Rows are made when somebody looks at them.
-    if (this.panel.isOpen) this.panel.update(state);
+    if (this.panel.isOpen) this.panel.update(state, isOffline);
   }
 
   open(state: InboxState | undefined, takeFocus: boolean): void {
     this.toasts.clear();
     setAttributes(this.button, { 'aria-expanded': 'true' });
     this.panel.open();
-    if (state !== undefined) this.panel.update(state);
+    if (state !== undefined) this.panel.update(state, this.outage.isSaid);
     this.anchor.hold();
     if (takeFocus) this.panel.focus();
   }
@@ -160,5 +164,6 @@ export class BellView {
   dispose(): void {
     this.close(false);
     this.toasts.clear();
+    this.outage.stop();
   }
 }

@@ -21,7 +21,6 @@ export class ItemList {
     this.element = element('ul', {
       role: 'list',
       class: 'list',
-      part: 'list',
       'aria-label': context.words.title,
     });
     this.element.addEventListener('focusin', event => {
@@ -30,10 +29,6 @@ export class ItemList {
     this.element.addEventListener('keydown', event => {
       this.walk(event);
     });
-  }
-
-  get length(): number {
-    return this.order.length;
   }
 
   /** @returns whether the row that had the focus is gone and no other could take it */

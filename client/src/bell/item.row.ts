@@ -61,18 +61,18 @@ export class ItemRow {
     const { read, snooze, archive } = this.buttons;
     const text = element('div', { class: 'text' }, this.main);
     if (item.body !== null && item.body !== '')
-      text.append(element('p', { id: `${id}b`, class: 'body', part: 'body', dir: 'auto' }, item.body));
+      text.append(element('p', { id: `${id}b`, class: 'body', dir: 'auto' }, item.body));
     const meta = element('p', { class: 'meta' }, this.time);
     const urgency = urgencyOf(item, words);
-    if (urgency !== undefined) meta.append(element('span', { class: 'pill', part: 'priority' }, urgency));
+    if (urgency !== undefined) meta.append(element('span', { class: 'pill' }, urgency));
     text.append(meta);
     this.element = element(
       'li',
-      { class: 'row', part: 'item', 'data-priority': item.priority },
-      element('span', { class: 'unread-dot', part: 'unread-mark' }),
+      { class: 'row', 'data-priority': item.priority },
+      element('span', { class: 'unread-dot' }),
       picture(item),
       text,
-      element('div', { class: 'actions', part: 'actions' }, read, snooze, archive),
+      element('div', { class: 'actions' }, read, snooze, archive),
     );
     this.show();
     this.tick();
@@ -106,7 +106,7 @@ export class ItemRow {
   private makeMain(id: string): HTMLElement {
     const { item, context } = this;
     const href = safeUrl(item.url, document.baseURI);
-    const attributes = { class: 'main', part: 'title', 'aria-describedby': `${id}b ${id}t` };
+    const attributes = { class: 'main', 'aria-describedby': `${id}b ${id}t` };
     const main =
       href === undefined
         ? element('button', { ...attributes, type: 'button' })
@@ -159,7 +159,7 @@ export function urgencyOf({ priority }: NotificationItem, words: BellWords): str
 
 /** An image of its own, an emoji, or the bell. */
 export function picture(item: NotificationItem): HTMLElement {
-  const frame = element('span', { class: 'picture', part: 'picture', 'aria-hidden': 'true' });
+  const frame = element('span', { class: 'picture', 'aria-hidden': 'true' });
   const drawn = icon(item.priority === 'urgent' ? 'alert' : 'bell');
   const src = safeUrl(item.icon, document.baseURI);
   if (src !== undefined) {

@@ -1,13 +1,16 @@
 type Attributes = Readonly<Record<string, string | boolean | undefined>>;
 
-/** Makes an element. Text is always text: nothing here parses HTML. */
+/**
+ * Makes an element; its class is its part, too, so that a page can style it. Text is always text: nothing here parses
+ * HTML.
+ */
 export function element<K extends keyof HTMLElementTagNameMap>(
   name: K,
   attributes: Attributes = {},
   ...children: (Node | string)[]
 ): HTMLElementTagNameMap[K] {
   const node = document.createElement(name);
-  setAttributes(node, attributes);
+  setAttributes(node, { part: attributes['class'], ...attributes });
   node.append(...children);
   return node;
 }

@@ -20,7 +20,7 @@ export class Notice {
       undo?.();
     });
     // The live region stays when the bar goes: one that comes with its text is not spoken.
-    this.bar = element('div', { class: 'notice', part: 'notice', hidden: true }, this.text, this.button);
+    this.bar = element('div', { class: 'notice', hidden: true }, this.text, this.button);
     this.element = element('div', { role: 'status' }, this.bar);
     this.bar.addEventListener('pointerenter', () => this.countdown?.hold());
     this.bar.addEventListener('pointerleave', () => this.countdown?.run());

@@ -42,11 +42,7 @@ export class Panel {
     actions: PanelActions,
   ) {
     const { words, clock } = context;
-    this.markAll = element(
-      'button',
-      { type: 'button', class: 'text-button', part: 'mark-all' },
-      words.markAllRead,
-    );
+    this.markAll = element('button', { type: 'button', class: 'text-button mark-all' }, words.markAllRead);
     this.markAll.addEventListener('click', () => {
       if (this.markAll.getAttribute('aria-disabled') !== 'true') actions.markAllRead();
     });
@@ -62,7 +58,7 @@ export class Panel {
     this.placeholder = new Placeholder(words, () => {
       actions.retry();
     });
-    this.scroller = element('div', { id: 'list', role: 'tabpanel', class: 'scroller', part: 'scroller' });
+    this.scroller = element('div', { id: 'list', role: 'tabpanel', class: 'scroller' });
     this.more = new More(words, this.scroller, () => {
       actions.loadMore();
     });
@@ -81,7 +77,7 @@ export class Panel {
     );
     this.offline = element(
       'p',
-      { class: 'offline', part: 'offline', hidden: true },
+      { class: 'offline', hidden: true },
       icon('cloud'),
       element('span', {}, words.offline),
     );
@@ -93,7 +89,6 @@ export class Panel {
         id: 'panel',
         role: 'dialog',
         class: 'panel',
-        part: 'panel',
         tabindex: '-1',
         popover: 'manual',
         'aria-labelledby': 'heading',
@@ -101,7 +96,7 @@ export class Panel {
       },
       element(
         'div',
-        { class: 'header', part: 'header' },
+        { class: 'header' },
         element('h2', { id: 'heading', part: 'heading' }, words.title),
         this.markAll,
         close,
@@ -141,7 +136,7 @@ export class Panel {
     this.element.hidden = true;
   }
 
-  update(state: InboxState): void {
+  update(state: InboxState, isOffline: boolean): void {
     const { clock } = this.context;
     const { filter, counts, items } = state;
     if (filter !== this.filter) {
@@ -152,7 +147,7 @@ export class Panel {
     this.tabs.setCount('unread', counts.unread === 0 ? '' : clock.count(counts.unread));
     // Disabled and not gone, so that nothing jumps; and it keeps the focus it has.
     this.markAll.setAttribute('aria-disabled', `${counts.unread === 0}`);
-    this.offline.hidden = state.online || state.status === 'loading';
+    this.offline.hidden = !isOffline;
     this.list.element.hidden = !this.placeholder.show(state);
     this.scroller.setAttribute('aria-busy', `${state.status === 'loading' || state.loadingMore}`);
     const lostFocus = this.list.update(items);

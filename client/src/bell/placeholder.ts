@@ -16,7 +16,7 @@ export class Placeholder {
     private readonly words: BellWords,
     private readonly retry: () => void,
   ) {
-    this.element = element('div', { class: 'placeholder', part: 'placeholder', hidden: true });
+    this.element = element('div', { class: 'placeholder', hidden: true });
   }
 
   /** @returns whether the list itself is to be shown */

@@ -18,7 +18,6 @@ export class SnoozeMenu {
     this.element = element('div', {
       role: 'menu',
       class: 'menu',
-      part: 'menu',
       'aria-label': words.snoozeFor.title,
       hidden: true,
     });

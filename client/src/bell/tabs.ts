@@ -18,7 +18,7 @@ export class Tabs<Name extends string> {
     private readonly select: (name: Name) => void,
   ) {
     this.tabs = new Map(names.map(([name, text]) => [name, this.makeTab(name, text)]));
-    this.element = element('div', { role: 'tablist', class: 'tabs', part: 'tabs', 'aria-label': label });
+    this.element = element('div', { role: 'tablist', class: 'tabs', 'aria-label': label });
     this.element.append(...this.tabs.values());
     this.element.addEventListener('keydown', event => {
       this.walk(event);
@@ -28,7 +28,7 @@ export class Tabs<Name extends string> {
   show(selected: Name): void {
     for (const [name, tab] of this.tabs) {
       const isSelected = name === selected;
-      setAttributes(tab, { 'aria-selected': `${isSelected}`, part: isSelected ? 'tab tab-selected' : 'tab' });
+      setAttributes(tab, { 'aria-selected': `${isSelected}` });
       tab.tabIndex = isSelected ? 0 : -1;
       if (isSelected) setAttributes(this.panel, { 'aria-labelledby': tab.id });
     }
@@ -47,7 +47,7 @@ export class Tabs<Name extends string> {
   private makeTab(name: Name, text: string): HTMLButtonElement {
     const tab = element(
       'button',
-      { role: 'tab', id: `tab-${name}`, type: 'button', 'aria-controls': this.panel.id },
+      { role: 'tab', class: 'tab', id: `tab-${name}`, type: 'button', 'aria-controls': this.panel.id },
       element('span', {}, text),
       element('span', { class: 'tab-count' }),
     );

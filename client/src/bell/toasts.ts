@@ -26,7 +26,6 @@ export class Toasts {
     // Always there, also when empty: a live region that comes with its text is not spoken.
     this.element = element('div', {
       class: 'toasts',
-      part: 'toasts',
       role: 'log',
       'aria-live': 'polite',
       'aria-relevant': 'additions',
@@ -106,11 +105,11 @@ export class Toasts {
         : element('a', { class: 'main', href, rel: 'noopener noreferrer' });
     main.append(
       element('span', { class: 'hidden-text' }, `${urgencyOf(item, words) ?? ''} `),
-      element('span', { class: 'title', part: 'toast-title', dir: 'auto' }, item.title),
+      element('span', { class: 'title', dir: 'auto' }, item.title),
     );
     const text = element('div', { class: 'text' }, main);
     if (item.body !== null && item.body !== '')
-      text.append(element('p', { class: 'body', part: 'toast-body', dir: 'auto' }, item.body));
+      text.append(element('p', { class: 'body', dir: 'auto' }, item.body));
     const close = element(
       'button',
       {
@@ -121,7 +120,7 @@ export class Toasts {
       },
       icon('close'),
     );
-    const toast = element('div', { class: 'toast', part: 'toast' }, picture(item), text, close);
+    const toast = element('div', { class: 'toast' }, picture(item), text, close);
     setAttributes(toast, { 'data-priority': item.priority });
     close.addEventListener('click', () => {
       this.dismiss(item.id);

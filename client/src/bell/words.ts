@@ -47,7 +47,7 @@ export interface BellWords {
 export const ENGLISH: BellWords = {
   title: 'Notifications',
   bell: (n, shown) => (n === 0 ? 'Notifications, none unread' : `Notifications, ${shown} unread`),
-  offlineHint: 'offline',
+  offlineHint: 'no connection',
   unread: 'Unread',
   all: 'All',
   archived: 'Archived',
@@ -76,7 +76,7 @@ export const ENGLISH: BellWords = {
   retry: 'Try again',
   moreFailed: 'Older ones could not be loaded.',
   actionFailed: 'That did not work. Please try again.',
-  offline: 'You’re offline. What you miss will be here when you are back.',
+  offline: 'No connection. What you miss will be here once it is back.',
   arrived: title => `New notification: ${title}`,
   dismiss: title => `Dismiss: ${title}`,
   now: 'now',
