@@ -4,7 +4,7 @@ import type { InboxPage, ServerItem } from './inbox.api.js';
 import type { Heard } from './inbox.feed.js';
 import type { InboxCounts, InboxFilter } from './inbox.state.js';
 import type { Marks, NotificationItem } from './notification.js';
-import { marksOf, Shelf } from './shelf.js';
+import { Shelf } from './shelf.js';
 import { Tally, weigh } from './tally.js';
 
 /** Whom a ledger asks and tells. */
@@ -115,7 +115,7 @@ export class Ledger {
 
   private updated({ id, data }: BelfryEvent<InboxUpdate>): void {
     if (data.counts) this.count(data.counts);
-    if (data.reason === 'marked') this.shelf.mark(data, marksOf(data), id);
+    if (data.reason === 'marked') this.shelf.hear(data, id);
     if (data.reason !== 'marked' || this.mayBring(data)) this.context.doubted();
   }
 

@@ -71,15 +71,29 @@ export class Shelf {
     this.copies.delete(id);
   }
 
-  /** Changes those it is about, unless what is known of them is newer. */
-  mark({ ids, upTo, type }: Pick<InboxUpdate, 'ids' | 'upTo' | 'type'>, marks: Marks, asOf: string): void {
+  /** Changes all up to a cursor, as the server has answered. */
+  mark(range: { readonly upTo?: string }, marks: Marks, asOf: string): void {
+    this.change(range, marks, asOf, known => !isOlder(asOf, known));
+  }
+
+  /** Changes those that an event is about. An answer as of that event or a later one has it already. */
+  hear(update: InboxUpdate, id: string): void {
+    this.change(update, marksOf(update), id, known => !isWithin(id, known));
+  }
+
+  private change(
+    { ids, upTo, type }: Pick<InboxUpdate, 'ids' | 'upTo' | 'type'>,
+    marks: Marks,
+    asOf: string,
+    isNewTo: (known: string) => boolean,
+  ): void {
     const listed = ids && new Set(ids);
     for (const copy of this.copies.values()) {
       const { item } = copy;
       const isMeant = listed
         ? listed.has(item.id)
         : upTo !== undefined && seqOf(item.id) <= seqOf(upTo) && (type === undefined || type === item.type);
-      if (!isMeant || isOlder(asOf, copy.asOf)) continue;
+      if (!isMeant || !isNewTo(copy.asOf)) continue;
       copy.item = { ...item, ...marks };
       copy.asOf = asOf;
     }
@@ -104,7 +118,7 @@ export function belongs(item: NotificationItem, filter: InboxFilter): boolean {
 }
 
 /** The marks that an update names. */
-export function marksOf({ read, seen, archived, snoozedUntil }: InboxUpdate): Marks {
+function marksOf({ read, seen, archived, snoozedUntil }: InboxUpdate): Marks {
   return {
     ...(read === undefined ? {} : { read }),
     ...(seen === undefined ? {} : { seen }),
