@@ -255,11 +255,11 @@ describe('a mark', () => {
     await isOnline(inbox);
     server.isMute = true;
     server.mark(id, { read: true });
+    server.notify('two');
     server.isEchoLost = true;
     await inbox.setRead(id, false);
-    // The stream now says that it is read, and nothing of what came after that.
+    // The stream now says that it is read, and not that it is unread again.
     server.unmute();
-    server.notify('two');
     await shows(inbox, 'two', 'one');
     expect(inbox.state.items[1]!.read).toBe(false);
     await counts(inbox, 2, 2);
