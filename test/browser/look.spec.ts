@@ -113,18 +113,23 @@ describe('the bell', () => {
     },
   );
 
-  it.each([
-    ['bottom-end', 'end'],
-    ['bottom-start', 'start'],
-  ])('is never wider than a phone (%s)', async placement => {
-    const context = { viewport: { width: 320, height: 568 } };
-    const bellPage = await openBell({ context, attributes: `placement="${placement}"` });
-    await bellPage.openPanel();
-    const box = await bellPage.panel.boundingBox();
-    expect(box!.x).toBeGreaterThanOrEqual(0);
-    expect(box!.x + box!.width).toBeLessThanOrEqual(320);
-    expect(box!.y + box!.height).toBeLessThanOrEqual(568);
+  it('can be seen on a page that is light where the system is dark', async () => {
+    const bellPage = await openBell({ context: { colorScheme: 'dark' } });
+    expect(await bellPage.bell.evaluate(node => getComputedStyle(node).color)).toBe('rgb(0, 0, 0)');
   });
+
+  it.each(['bottom-end', 'bottom-start', 'top-end', 'top-start'])(
+    'is never wider than a phone (%s)',
+    async placement => {
+      const context = { viewport: { width: 320, height: 568 } };
+      const bellPage = await openBell({ context, attributes: `placement="${placement}"` });
+      await bellPage.openPanel();
+      const box = await bellPage.panel.boundingBox();
+      expect(box!.x).toBeGreaterThanOrEqual(0);
+      expect(box!.x + box!.width).toBeLessThanOrEqual(320);
+      expect(box!.y + box!.height).toBeLessThanOrEqual(568);
+    },
+  );
 
   it('scrolls through a thousand without a long pause', async () => {
     publishMany(1_000);

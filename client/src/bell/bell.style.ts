@@ -36,12 +36,13 @@ const DARK = `
 
 /**
  * Custom properties named `--belfry-*` are the page's to set; those with an underscore are not. Everything is placed
- * by logical properties, so that it turns around with the direction of the page.
+ * by logical properties, so that it turns around with the direction of the page. The bell itself has the colour of the
+ * text around it: it stands on the page's own surface, which may not be dark where the system is.
  */
 const STYLE = `
 :host { display: inline-block; ${LIGHT}
   font: 400 0.875rem/1.45 var(--belfry-font, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif);
-  color: var(--_text); text-align: start; }
+  text-align: start; }
 :host([hidden]) { display: none; }
 @media (prefers-color-scheme: dark) { :host(:not([theme=light])) { ${DARK} } }
 :host([theme=dark]) { ${DARK} }
@@ -56,14 +57,15 @@ svg { display: block; inline-size: 1.25em; block-size: 1.25em; fill: none; strok
 .hidden-text { position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 
 .bell { position: relative; display: grid; place-items: center; inline-size: var(--belfry-size, 2.5rem);
-  block-size: var(--belfry-size, 2.5rem); border-radius: 50%; color: var(--belfry-icon, var(--_text)); transition: background 0.15s; }
+  block-size: var(--belfry-size, 2.5rem); border-radius: 50%; color: var(--belfry-icon, inherit); transition: background 0.15s; }
+.bell:focus-visible { outline-color: currentColor; }
 .bell:hover, .bell[aria-expanded=true] { background: color-mix(in srgb, currentColor 9%, transparent); }
 .bell svg { inline-size: 55%; block-size: 55%; }
 .bell[data-offline] svg { opacity: 0.55; }
 .badge { position: absolute; inset-block-start: -0.0625rem; inset-inline-start: 55%; min-inline-size: 1.25rem; padding: 0 0.3rem;
   border-radius: 1rem; background: var(--_badge); color: var(--_on-badge); font-size: 0.6875rem; font-weight: 700;
   line-height: 1.25rem; text-align: center; font-variant-numeric: tabular-nums; white-space: nowrap;
-  box-shadow: 0 0 0 2px var(--belfry-ring, var(--_surface)); }
+  box-shadow: 0 0 0 2px var(--belfry-ring, transparent); }
 .bell[data-unseen] .badge { animation: pop 0.3s ease-out; }
 
 .panel { position: fixed; inset: auto; z-index: 2147483000; display: flex; flex-direction: column; overflow: hidden;
