@@ -260,12 +260,14 @@ describe('a route that is not there', () => {
 });
 
 describe('demo mode', () => {
-  it('has one route more, which gives everybody a token', async () => {
+  it('has its pages, and one route more, which gives everybody a token', async () => {
     const env = { BELFRY_DATA_DIR: '/nonexistent', JWT_SECRET: SECRET, LOG_LEVEL: 'silent' };
     const app = await createApp({ ...loadConfig(env), databaseUrl: database.url });
     await app.listen(0, '127.0.0.1');
     try {
-      expect(routesOf(app)).toEqual([...Object.keys(ROUTES), 'POST /demo/token'].sort());
+      expect(routesOf(app)).toEqual(
+        [...Object.keys(ROUTES), 'POST /demo/token', 'GET /', 'GET /demo/:file'].sort(),
+      );
       const { port } = app.getHttpServer().address() as AddressInfo;
       const response = await fetch(`http://127.0.0.1:${port}/demo/token`, {
         method: 'POST',
