@@ -10,9 +10,8 @@ interface Violation {
 export async function violationsOn(page: Page): Promise<string[]> {
   await page.evaluate(axe.source);
   // Half-way through an animation colours are of neither state.
-  await page.evaluate(
-    'Promise.all(document.getAnimations().map(animation => animation.finished.catch(() => 0)))',
-  );
+  await page.emulateMedia({ reducedMotion: 'reduce' });
+  await page.evaluate('new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))');
   const { violations } = await page.evaluate<{ violations: Violation[] }>('axe.run(document)');
   return violations.flatMap(({ id, nodes }) =>
     nodes.map(({ target, failureSummary = '' }) => `${id}: ${JSON.stringify(target)} ${failureSummary}`),
