@@ -2,7 +2,8 @@
 export function demoGreeting(address: string): string {
   const json = `-H 'Content-Type: application/json'`;
   return `
-Belfry runs in demo mode at ${address} (API documentation: ${address}/docs). Paste this:
+Belfry runs in demo mode at ${address} (a page with two users and their bells; API documentation: ${address}/docs).
+Paste this for a first event:
 
   TOKEN=$(curl -s ${address}/demo/token ${json} -d '{"sub":"42","scope":"publish"}' | sed 's/.*"token":"\\([^"]*\\)".*/\\1/')
   curl -sN ${address}/v1/stream -H "Authorization: Bearer $TOKEN" & sleep 1
