@@ -1,9 +1,18 @@
+/** Each test of these starts processes of its own, or tries very many cases: they run beside the faults. */
+export const LONG = [
+  '/test/cli/',
+  '/test/database/(service\\.role|start)\\.spec\\.ts$',
+  '/test/docs/(authentication|inbox|readme|sql\\.publishing)\\.spec\\.ts$',
+  '/test/inbox/(badges|inbox\\.model)\\.spec\\.ts$',
+  '/test/stream/replay\\.spec\\.ts$',
+];
+
 /** @type {import('jest').Config} */
 export default {
   testEnvironment: 'node',
   roots: ['<rootDir>/test'],
   testMatch: ['**/*.spec.ts'],
-  testPathIgnorePatterns: ['/node_modules/', '/test/faults/', '/test/browser/'],
+  testPathIgnorePatterns: ['/node_modules/', '/test/faults/', '/test/browser/', ...LONG],
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: {
     '^(\\.{1,2}/.*)\\.js$': '$1',

@@ -1,4 +1,10 @@
-import config from './jest.config.js';
+import config, { LONG } from './jest.config.js';
 
-/** The tests that kill, cut and starve: they take their time. */
-export default { ...config, roots: ['<rootDir>/test/faults'], testPathIgnorePatterns: [], maxWorkers: 1 };
+/** The tests that kill, cut and starve, and others that take their time. */
+export default {
+  ...config,
+  testMatch: [],
+  testRegex: ['/test/faults/.*\\.spec\\.ts$', ...LONG.map(path => path.replace(/\/$/, '/.*\\.spec\\.ts$'))],
+  testPathIgnorePatterns: ['/node_modules/'],
+  maxWorkers: 1,
+};

@@ -5,6 +5,7 @@ import { Database } from '../../src/database/database.js';
 import { Subscriptions } from '../../src/stream/subscriptions.js';
 import { until } from '../support/conditions.js';
 import { TestDatabase } from '../support/databases.js';
+import { asked } from '../support/statements.js';
 import { Instance } from '../support/instance.js';
 import type { SseClient } from '../support/sse.client.js';
 
@@ -83,13 +84,7 @@ describe('the way of an event to many sockets', () => {
     for (const [n, client] of clients.entries()) {
       expect(client.payloads).toEqual(Array.from({ length: 10 }, (_, i) => (n % 20) + 20 * i));
     }
-    const asked = query.mock.calls.map(([what]) =>
-      typeof what === 'string' ? what : (what as { text: string }).text,
-    );
-    // The polls, the heartbeat of the doorbell, what instances tell each other and what drops the old go on.
-    const always =
-      /log_head\(\) as head,\s+\(extract|pg_notify|belfry\.(instances|revocations|drain\(|prune|trim_log|delete_expired|outbox_rejected|deliver_due|prune_inbox)/;
-    expect(asked.filter(text => !always.test(text))).toEqual([]);
+    expect(asked(query)).toEqual([]);
     cut(clients);
   });
 
