@@ -250,8 +250,13 @@ begin
 end
 $$;
 
--- The same for who is going to change it: one change of a user's comes after the other, also in the log. What is read after
--- the lock has to see what was changed before.
+-- One change of a user's comes after the other, also in the log; and whoever reads waits for a change under way. So of two
+-- counts the one with the later `as_of` has everything that the other has.
+create function belfry.inbox_lock(tenant text, owner text) returns integer
+language sql immutable
+as $$ select hashtext(inbox_lock.tenant || ' ' || inbox_lock.owner) $$;
+
+-- The same for who is going to change it. What is read after the lock sees what was changed before.
 create function belfry.lock_inbox(tenant text, owner text) returns belfry.inboxes
 language plpgsql volatile
 as $$
@@ -261,10 +266,37 @@ begin
   if current_setting('transaction_isolation') <> 'read committed' then
     raise exception 'an inbox is changed in READ COMMITTED transactions only' using errcode = 'active_sql_transaction';
   end if;
-  perform belfry.open_inbox(lock_inbox.tenant, lock_inbox.owner);
-  select * into inbox from belfry.inboxes i
-  where i.tenant = lock_inbox.tenant and i.owner = lock_inbox.owner for no key update;
-  return inbox;
+  perform pg_advisory_xact_lock(1650815079, belfry.inbox_lock(lock_inbox.tenant, lock_inbox.owner));
+  return belfry.open_inbox(lock_inbox.tenant, lock_inbox.owner);
+end
+$$;
+
+-- A page of an inbox, with its counts, of one snapshot; without items one row, with the counts alone, and no row when there is
+-- no inbox yet. `is_before` says whether `before` is a place in the log.
+create function belfry.read_inbox(
+  tenant text, owner text, topics text[], status text, type text, before bigint, before_epoch text, most integer
+) returns table (
+  unread integer, unseen integer, as_of text, is_before boolean, id text, topic text, key text, content text, at timestamptz,
+  read boolean, seen boolean, archived boolean, snoozed_until timestamptz
+)
+language plpgsql volatile
+set plan_cache_mode = force_generic_plan set jit = off
+as $$
+#variable_conflict use_column
+begin
+  perform pg_advisory_xact_lock_shared(1650815079, belfry.inbox_lock(read_inbox.tenant, read_inbox.owner));
+  return query
+    with mine as materialized (
+      select i as inbox from belfry.inboxes i where i.tenant = read_inbox.tenant and i.owner = read_inbox.owner
+    )
+    select c.unread, c.unseen, c.as_of, belfry.is_cursor(read_inbox.before_epoch, read_inbox.before),
+      belfry.cursor_of(item.seq), item.topic, item.key, item.content, item.at, item.read, item.seen, item.archived,
+      case when item.snoozed_until > now() then item.snoozed_until end
+    from mine
+    cross join lateral belfry.inbox_counts(mine.inbox, read_inbox.topics) as c
+    left join lateral belfry.inbox_items(mine.inbox, read_inbox.topics, read_inbox.status, read_inbox.type, read_inbox.before,
+      read_inbox.most) as item on true
+    order by item.seq desc;
 end
 $$;
 
@@ -346,6 +378,15 @@ declare
   marks jsonb;
   change jsonb;
 begin
+  if not exists (
+    select from unnest(case mark_inbox.flag when 'read' then array['unread', 'unseen'] when 'seen' then array['unseen']
+      else array['inbox'] end) as left_over(status)
+    cross join lateral belfry.inbox_items(inbox, mark_inbox.topics, left_over.status, mark_inbox.type, last + 1, 1))
+  then
+    select c.unread, c.unseen, c.as_of into mark_inbox.unread, mark_inbox.unseen, mark_inbox.as_of
+    from belfry.inbox_counts(inbox, mark_inbox.topics) c;
+    return;
+  end if;
   -- What is read was seen.
   foreach one in array case mark_inbox.flag when 'read' then array['read', 'seen'] else array[mark_inbox.flag] end loop
     if one = 'read' then
@@ -468,6 +509,9 @@ begin
     return;
   end if;
 
+  if touch_item.until <= statement_timestamp() then
+    touch_item.until := null;
+  end if;
   if touch_item.snooze and touch_item.until is not null then
     touch_item.to_read := coalesce(touch_item.to_read, false);
     touch_item.to_seen := coalesce(touch_item.to_seen, touch_item.to_read);
@@ -523,6 +567,9 @@ as $$
 declare
   inbox belfry.inboxes := belfry.lock_inbox(set_preferences.tenant, set_preferences.owner);
 begin
+  if inbox.muted = set_preferences.muted and inbox.quiet_hours is not distinct from set_preferences.quiet_hours then
+    return;
+  end if;
   inbox.muted := set_preferences.muted;
   update belfry.inboxes i set muted = set_preferences.muted, quiet_hours = set_preferences.quiet_hours
   where i.tenant = inbox.tenant and i.owner = inbox.owner;
@@ -592,7 +639,9 @@ declare
 begin
   unschedule.known := true;
   unschedule.seqs := '{}';
-  delete from belfry.scheduled s where s.id = unschedule.id and s.tenant = unschedule.tenant and s.delivered_at is null;
+  -- The row stays, so that a late repeat of the request does not schedule it again.
+  update belfry.scheduled s set delivered_at = statement_timestamp(), topics = '{}', content = '{}'
+  where s.id = unschedule.id and s.tenant = unschedule.tenant and s.delivered_at is null;
   if found then
     return;
   end if;
@@ -612,7 +661,8 @@ $$;
 
 create function belfry.delivery_id(scheduled uuid, n integer) returns text
 language sql immutable
-as $$ select 'scheduled:' || delivery_id.scheduled || ':' || delivery_id.n $$;
+-- No publisher's dedupe id has a control character.
+as $$ select 'scheduled' || chr(1) || delivery_id.scheduled || ':' || delivery_id.n $$;
 
 -- What is due by now: scheduled notifications are published, snoozed ones come back, and of those that have expired the users
 -- are told. So many of each at most; and whether there may be more, or when the next is due.
@@ -642,9 +692,10 @@ begin
       belfry.delivery_id(due.id, t.n::integer))
     from unnest(due.topics) with ordinality as t(topic, n);
     update belfry.scheduled s set delivered_at = statement_timestamp() where s.id = due.id;
-    done := done + 1;
+    done := done + cardinality(due.topics);
+    exit when done >= deliver_due.most;
   end loop;
-  deliver_due.more := deliver_due.more or done = deliver_due.most;
+  deliver_due.more := deliver_due.more or done >= deliver_due.most;
 
   done := 0;
   for told in
@@ -703,13 +754,14 @@ begin
     return 0;
   end if;
   delete from belfry.notifications n
-  where n.seq = any (array(select o.seq from belfry.notifications o order by o.seq limit prune_inbox.most))
+  where n.seq = any (array(
+      select o.seq from belfry.notifications o order by o.seq limit prune_inbox.most for update skip locked))
     and n.at < statement_timestamp() - prune_inbox.keep;
   get diagnostics notifications = row_count;
   delete from belfry.receipts r where r.ctid = any (array(
     select o.ctid from belfry.receipts o
     where o.seq < coalesce((select min(n.seq) from belfry.notifications n), belfry.log_head() + 1)
-    order by o.seq limit prune_inbox.most));
+    order by o.seq limit prune_inbox.most for update skip locked));
   get diagnostics receipts = row_count;
   delete from belfry.scheduled s where s.id = any (array(
     select o.id from belfry.scheduled o where o.delivered_at < statement_timestamp() - prune_inbox.remember
@@ -728,11 +780,13 @@ language sql immutable
 as $$
   select case
     when type is null or not belfry.is_name(type) then 'a type is text of 1 to 200 characters without control characters'
-    when title is null or title = '' or length(title) > 500 then 'a title has 1 to 500 characters'
-    when length(body) > 5000 then 'a body has at most 5000 characters'
+    when title is null or title = '' or length(title) > 500 or title ~ '[\u0001-\u001f\u007f-\u009f]' then
+      'a title has 1 to 500 characters, none a control character'
+    when length(body) > 5000 or body ~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]' then
+      'a body has at most 5000 characters, and no control characters but line breaks and tabs'
     when length(url) > 2000 or not belfry.is_link(url) then
       'a url is an http or https URL, or a path that begins with one slash, of at most 2000 characters'
-    when length(icon) > 2000 or icon = '' or icon ~ '[\u0001-\u001f\u007f]' then
+    when length(icon) > 2000 or icon = '' or icon ~ '[\u0001-\u001f\u007f-\u009f]' then
       'an icon has 1 to 2000 characters without control characters'
     when priority is null or priority not in ('low', 'normal', 'high', 'urgent') then
       'a priority is low, normal, high or urgent'

@@ -79,17 +79,18 @@ export class Members {
   time(value: unknown, member: string): number | null {
     if (value === undefined || value === null) return null;
     const ms = typeof value === 'string' ? timeOf(value) : NaN;
-    if (!(ms >= FIRST_TIME && ms <= LAST_TIME)) {
+    if (Number.isNaN(ms)) {
       throw this.problem(`: "${member}" is a date and time such as "2030-01-31T12:00:00Z".`);
     }
     return ms;
   }
 }
 
-/** @returns milliseconds since 1970; NaN for what is no time */
+/** @returns milliseconds since 1970; NaN for what is no time, or none that Postgres reads */
 export function timeOf(text: string): number {
   const date = DATE_TIME.exec(text)?.[1];
   // Date.parse takes the 30th of February for the 2nd of March.
   if (date === undefined || new Date(date).getUTCDate() !== Number(date.slice(-2))) return NaN;
-  return Date.parse(text);
+  const ms = Date.parse(text);
+  return ms >= FIRST_TIME && ms <= LAST_TIME ? ms : NaN;
 }

@@ -21,7 +21,7 @@ const DELETED_AT_ONCE = 5_000;
 
 const DELIVER = `select more, greatest(0, extract(epoch from next_at - clock_timestamp()) * 1000)::float8 as wait
   from belfry.deliver_due(${AT_ONCE})`;
-const PRUNE = `select belfry.prune_inbox($1 * interval '1 day', $2 * interval '1 hour', ${DELETED_AT_ONCE}) as deleted`;
+const PRUNE = `select belfry.prune_inbox($1 * interval '1 hour', $2 * interval '1 hour', ${DELETED_AT_ONCE}) as deleted`;
 
 /**
  * Does what is to happen to inboxes at a time: scheduled notifications are sent, snoozed ones come back, users are told of
@@ -55,12 +55,14 @@ export class Due implements OnApplicationBootstrap, OnApplicationShutdown {
     await Promise.all([this.delivering, this.pruning]);
   }
 
-  /** Deletes all that is older than `INBOX_RETENTION_DAYS`, now. */
+  /** Deletes all that is older than `INBOX_RETENTION_DAYS`, now; but nothing whose event the log may still have. */
   async prune(): Promise<void> {
-    const { inboxRetentionDays, dedupeHours } = this.config;
-    const query = { text: PRUNE, values: [inboxRetentionDays, dedupeHours] };
+    const { inboxRetentionDays, retentionHours, dedupeHours } = this.config;
+    // A partition of the log goes as a whole.
+    const keepHours = Math.max(24 * inboxRetentionDays, 2 * retentionHours);
+    const query = { text: PRUNE, values: [keepHours, dedupeHours] };
     while (!this.stopped) {
-      const [row] = await this.database.query<{ deleted: number }>(query);
+      const [row] = await this.database.inbox<{ deleted: number }>(query);
       if (row?.deleted !== DELETED_AT_ONCE) return;
     }
   }
@@ -84,7 +86,7 @@ export class Due implements OnApplicationBootstrap, OnApplicationShutdown {
 
   private async deliver(): Promise<void> {
     try {
-      const [row] = await this.database.query<{ more: boolean; wait: number | null }>({
+      const [row] = await this.database.inbox<{ more: boolean; wait: number | null }>({
         name: 'due',
         text: DELIVER,
       });

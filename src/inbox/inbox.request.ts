@@ -37,7 +37,8 @@ const TYPE = z
   .refine(isName, `text of 1 to ${NAME_LENGTH} characters without control characters`);
 const TIME = z
   .string('a date and time such as "2030-01-31T12:00:00Z", or null')
-  .refine(text => !Number.isNaN(timeOf(text)), 'a date and time such as "2030-01-31T12:00:00Z", or null');
+  .refine(text => !Number.isNaN(timeOf(text)), 'a date and time such as "2030-01-31T12:00:00Z", or null')
+  .transform(text => new Date(timeOf(text)).toISOString());
 
 /** `PATCH /v1/inbox/:id` */
 export const TOUCH = z

@@ -17,22 +17,10 @@ const NEWEST = Number.MAX_SAFE_INTEGER;
 /** SQLSTATE of belfry.mark_inbox when marks of too many types are kept apart. */
 const TOO_MANY_TYPES = 'BF030';
 
-const INBOX = 'select i as inbox from belfry.inboxes i where i.tenant = $1 and i.owner = $2';
-
-/** One statement is one snapshot: the items, the counts and the cursor belong together. */
-const PAGE = `
-  with mine as materialized (${INBOX})
-  select c.unread, c.unseen, c.as_of, belfry.is_cursor($8, $6) as is_before,
-    belfry.cursor_of(item.seq) as id, item.topic, item.key, item.content, item.read, item.seen, item.archived,
-    belfry.time_of(item.at) as at, belfry.time_of(case when item.snoozed_until > now() then item.snoozed_until end) as snoozed_until
-  from mine
-  cross join lateral belfry.inbox_counts(mine.inbox, $3) as c
-  left join lateral belfry.inbox_items(mine.inbox, $3, $4, $5, $6, $7) as item on true
-  order by item.seq desc`;
-
-const COUNTS = `
-  with mine as materialized (${INBOX})
-  select c.* from mine cross join lateral belfry.inbox_counts(mine.inbox, $3) as c`;
+const READ = `
+  select unread, unseen, as_of, is_before, id, topic, key, content, belfry.time_of(at) as at, read, seen, archived,
+    belfry.time_of(snoozed_until) as snoozed_until
+  from belfry.read_inbox($1, $2, $3, $4, $5, $6, $7, $8)`;
 
 const TOUCH_ITEM = `
   select item.topic, item.key, item.content, item.read, item.seen, item.archived, belfry.time_of(item.at) as at,
@@ -70,17 +58,7 @@ export class Inbox {
 
   /** @returns a page as JSON, in which the data of each item is the very text that was sent */
   async page(owner: Owner, { status, type, before, limit }: PageRequest): Promise<string> {
-    const values = [
-      owner.tenant,
-      owner.topic,
-      owner.topics,
-      status,
-      type,
-      before?.seq ?? NEWEST,
-      limit + 1,
-      before?.epoch ?? null,
-    ];
-    const rows = await this.opened<PageRow>(owner, { name: 'inbox_page', text: PAGE, values });
+    const rows = await this.read(owner, status, type, before, limit + 1);
     const [first] = rows;
     if (!first) throw new Error('an inbox that is open has counts');
     if (before && !first.is_before) throw new Problem('notification-unknown');
@@ -92,8 +70,7 @@ export class Inbox {
   }
 
   async counts(owner: Owner): Promise<Counts> {
-    const values = [owner.tenant, owner.topic, owner.topics];
-    const [row] = await this.opened<CountsRow>(owner, { name: 'inbox_counts', text: COUNTS, values });
+    const [row] = await this.read(owner, 'inbox', null, null, 0);
     if (!row) throw new Error('an inbox that is open has counts');
     return countsOf(row);
   }
@@ -150,9 +127,20 @@ export class Inbox {
     });
   }
 
+  private read(
+    { tenant, topic, topics }: Owner,
+    status: string,
+    type: string | null,
+    before: Cursor | null,
+    most: number,
+  ): Promise<PageRow[]> {
+    const values = [tenant, topic, topics, status, type, before?.seq ?? NEWEST, before?.epoch ?? null, most];
+    return this.opened<PageRow>({ tenant, topic }, { name: 'inbox_read', text: READ, values });
+  }
+
   /** Rows of the owner's inbox, which is made at the first call. */
   private async opened<Row extends pg.QueryResultRow>(
-    owner: Owner,
+    owner: Pick<Owner, 'tenant' | 'topic'>,
     query: { name: string; text: string; values: unknown[] },
   ): Promise<Row[]> {
     const rows = await this.database.inbox<Row>(query);

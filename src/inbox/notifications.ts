@@ -50,6 +50,13 @@ export class Notifications {
     notifications: readonly NewNotification[],
     key: string | undefined,
   ): Promise<Sent[]> {
+    const count = notifications.reduce((sum, { topics }) => sum + topics.length, 0);
+    if (count > MAX_EVENTS) {
+      throw new Problem(
+        'events-too-many',
+        `The request makes ${count} notifications, one for each topic, and may make ${MAX_EVENTS}: split it.`,
+      );
+    }
     const scheduled = notifications.filter(({ deliverAt }) => deliverAt !== null);
     if (scheduled.length === 0) return this.publish(tenant, notifications, key);
     if (scheduled.length === notifications.length) return this.schedule(tenant, notifications, key);
@@ -80,12 +87,6 @@ export class Notifications {
     key: string | undefined,
   ): Promise<Sent[]> {
     const events = notifications.flatMap(eventsOf);
-    if (events.length > MAX_EVENTS) {
-      throw new Problem(
-        'events-too-many',
-        `The request makes ${events.length} notifications, one for each topic, and may make ${MAX_EVENTS}: split it.`,
-      );
-    }
     const placed = await this.publisher.publishRequest(tenant, events, key);
     return placed.map(({ id, duplicate }, index) => ({ id, topic: events[index]?.topic ?? '', duplicate }));
   }
@@ -103,7 +104,7 @@ export class Notifications {
       content: notification.content,
       expiresAt: isoOf(notification.expiresAt),
       deliverAt: isoOf(notification.deliverAt),
-      digest: request ?? digestOf(notification),
+      digest: notification.dedupeId === null && request !== undefined ? request : digestOf(notification),
     }));
     try {
       await this.store(tenant, JSON.stringify(due));

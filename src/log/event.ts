@@ -26,6 +26,9 @@ export interface LogEvent {
 /** The type of an event that another can take back: see `retractionKey`. */
 export const RETRACTABLE = 'notification.created';
 
+/** The type of the event that takes it back. */
+export const RETRACTION = 'notification.retracted';
+
 /** The key of the event that takes back the event with this seq, under the same topic; whoever catches up gets it instead. */
 export function retractionKey(seq: number): string {
   return `retracted ${seq}`;

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { Database } from '../database/database.js';
-import { type LogEvent, RETRACTABLE } from './event.js';
+import { type LogEvent, RETRACTABLE, RETRACTION } from './event.js';
 import type { TopicFilter } from './topic.filter.js';
 
 /** Rows and bytes of data in one page of the tail, at most so many; a single event may be larger. */
@@ -53,6 +53,7 @@ const replay = (candidate: string) => `
       and not ($7 and type = '${RETRACTABLE}' and exists (
         select from belfry.events retraction
         where retraction.tenant = $1 and retraction.topic = page.topic and retraction.key = 'retracted ' || page.seq
+          and retraction.type = '${RETRACTION}'
           and retraction.seq > page.seq and ($8::bigint is null or retraction.seq <= $8)))
   ), bound as materialized (
     select ${EPOCH} as epoch, belfry.log_floor() as floor, coalesce($8::bigint, belfry.log_head()) as head,

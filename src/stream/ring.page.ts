@@ -1,4 +1,4 @@
-import { RETRACTABLE, retractionKey } from '../log/event.js';
+import { RETRACTABLE, RETRACTION, retractionKey } from '../log/event.js';
 import { REPLAY_BYTES, type ReplayRequest, reachOf } from '../log/log.reader.js';
 import type { EventRun } from '../tail/event.run.js';
 import type { FramedEvent } from '../tail/frame.js';
@@ -125,5 +125,5 @@ function isSuperseded(event: FramedEvent, { filter }: Pick<Subscription, 'filter
 function isRetracted(ring: Ring, { type, tenant, topic, seq }: FramedEvent, target: number): boolean {
   if (type !== RETRACTABLE) return false;
   const retraction = ring.newestWith(tenant, topic, retractionKey(seq));
-  return retraction !== undefined && retraction.seq <= target;
+  return retraction?.type === RETRACTION && retraction.seq <= target;
 }

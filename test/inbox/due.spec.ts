@@ -76,6 +76,9 @@ describe('a scheduled notification', () => {
       status: 422,
       json: { code: 'idempotency-mismatch' },
     });
+    expect(await send(belfry, { ...body, dedupeId: 'd' }, { 'idempotency-key': 'l' })).toMatchObject({
+      status: 201,
+    });
     const single = await send(belfry, { ...body, dedupeId: 'd' });
     expect((await send(other, { ...body, dedupeId: 'd' })).json).toEqual(single.json);
     expect(await database.rows('select from belfry.scheduled')).toHaveLength(2);

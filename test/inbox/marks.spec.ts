@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { until } from '../support/conditions.js';
 import { TestDatabase } from '../support/databases.js';
 import { Instance, tokenFor } from '../support/instance.js';
 import { Bell, notify, send } from './bell.js';
@@ -74,6 +75,8 @@ describe('one item', () => {
     ['nothing', {}],
     ['no boolean', { read: 'yes' }],
     ['no time', { snoozedUntil: 'tomorrow' }],
+    ['a time before all others', { snoozedUntil: '0000-01-01T00:00:00Z' }],
+    ['a time after all others', { snoozedUntil: '9999-12-31T23:59:59-10:00' }],
     ['another member', { unread: true }],
   ])('is not marked by %s', async (_what, change) => {
     const [first] = await sendThree();
@@ -116,6 +119,19 @@ describe('a mark', () => {
     expect(await bell.titles('?status=unread')).toEqual(['four']);
   });
 
+  it('that leaves everything as it is is told to nobody', async () => {
+    await sendThree();
+    await bell.mark({ read: true });
+    for (const flag of ['read', 'seen'])
+      expect(await bell.mark({ [flag]: true })).toMatchObject({ status: 200 });
+    await bell.ask('PUT', '/v1/inbox/preferences', { muted: [] });
+    const stream = await (
+      await belfry.stream('?lastEventId=earliest', { token: await tokenFor({ sub }) })
+    ).isReady();
+    expect(stream.events.map(({ event }) => event).slice(3)).toEqual(['inbox.updated']);
+    stream.cut();
+  });
+
   it('of one type leaves the others', async () => {
     await notify(belfry, `user:${sub}`, 'bill', { type: 'invoice' });
     await notify(belfry, `user:${sub}`, 'ad', { type: 'marketing' });
@@ -128,15 +144,21 @@ describe('a mark', () => {
   });
 
   it('of too many types is refused, until everything is marked', async () => {
-    await sendThree();
+    const sendAll = () =>
+      send(belfry, {
+        notifications: Array.from({ length: 101 }, (_, n) => ({
+          to: `user:${sub}`,
+          type: `t${n}`,
+          title: 'x',
+        })),
+      });
+    await sendAll();
     for (let n = 0; n < 100; n++) await bell.mark({ seen: true, type: `t${n}` });
-    expect(await bell.mark({ seen: true, type: 'one more' })).toMatchObject({
-      status: 409,
-      json: { code: 'types-too-many' },
-    });
+    const oneMore = { seen: true, type: 't100' };
+    expect(await bell.mark(oneMore)).toMatchObject({ status: 409, json: { code: 'types-too-many' } });
     await bell.mark({ seen: true });
-    await notify(belfry, `user:${sub}`, 'four');
-    expect((await bell.mark({ seen: true, type: 'one more' })).status).toBe(200);
+    await sendAll();
+    expect(await bell.mark(oneMore)).toMatchObject({ status: 200 });
   });
 
   it.each([
@@ -170,6 +192,31 @@ describe('a mark', () => {
     expect(await bell.titles('?status=unread&limit=200')).toHaveLength(60);
     expect(await bell.counts()).toMatchObject({ unread: 60, unseen: 60 });
     expect(await bell.titles('?status=read&limit=200')).toHaveLength(200);
+  });
+});
+
+describe('a count', () => {
+  it('waits for a change under way, so that of two the later one has all that the earlier one has', async () => {
+    const [first] = await sendThree();
+    const client = await database.pool.connect();
+    try {
+      await client.query('begin');
+      const args = ['default', `user:${sub}`, [`user:${sub}`], first, first!.split('.')[1]];
+      await client.query(
+        'select from belfry.touch_item($1, $2, $3, $4, $5, true, null, null, false, null)',
+        args,
+      );
+      await notify(belfry, `user:${sub}`, 'meanwhile');
+      const counts = bell.counts();
+      await until('a count that waits', async () => {
+        const waiting = `select from pg_locks where locktype = 'advisory' and classid = 1650815079 and not granted`;
+        return (await database.rows(waiting)).length > 0;
+      });
+      await client.query('commit');
+      expect(await counts).toMatchObject({ unread: 3 });
+    } finally {
+      client.release();
+    }
   });
 });
 

@@ -148,6 +148,8 @@ describe('POST /v1/notifications', () => {
     const to = Array.from({ length: 100 }, (_, n) => `user:${n}`);
     const answer = await send(belfry, { notifications: Array.from({ length: 11 }, () => ({ ...FINE, to })) });
     expect(answer).toMatchObject({ status: 413, json: { code: 'events-too-many' } });
+    const later = Array.from({ length: 11 }, () => ({ ...FINE, to, deliverAt: '2100-01-01T00:00:00Z' }));
+    expect(await send(belfry, later)).toMatchObject({ status: 413, json: { code: 'events-too-many' } });
   });
 
   it('is for who has the scope', async () => {

@@ -73,6 +73,8 @@ describe('belfry.notify', () => {
     [`'user:ada', '', 'x'`, 'BF020'],
     [`'user:ada', 't', ''`, 'BF020'],
     [`'user:ada', 't', repeat('x', 501)`, 'BF020'],
+    [`'user:ada', 't', 'two' || chr(10) || 'lines'`, 'BF020'],
+    [`'user:ada', 't', 'x', body => chr(7)`, 'BF020'],
     [`'user:ada', 't', 'x', body => repeat('x', 5001)`, 'BF020'],
     [`'user:ada', 't', 'x', url => 'javascript:alert(1)'`, 'BF020'],
     [`'user:ada', 't', 'x', url => '//evil.example'`, 'BF020'],

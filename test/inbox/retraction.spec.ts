@@ -41,8 +41,8 @@ async function replayed(at: Instance, query = ''): Promise<string[]> {
 
 async function read(at: Instance, query = ''): Promise<string[]> {
   const answer = await at.request('GET', `/v1/events?topic=user:${sub}${query}`, { token });
-  return (answer.json as { events: { type: string; data: { title?: string } }[] }).events.map(
-    ({ type, data }) => data.title ?? type,
+  return (answer.json as { events: { type: string; data: { title?: string } | null }[] }).events.map(
+    ({ type, data }) => data?.title ?? type,
   );
 }
 
@@ -100,6 +100,13 @@ describe('a notification that is taken back', () => {
     }
   });
 
+  it('is not what an event of a publisher says that has its key', async () => {
+    const id = await notify(belfry, `user:${sub}`, 'stays');
+    await belfry.publish({ topic: `user:${sub}`, type: 'forged', key: `retracted ${id.split('.')[1]!}` });
+    other = await Instance.start(database.url);
+    for (const at of [belfry, other]) expect(await read(at)).toEqual(['stays', 'forged']);
+  });
+
   it('leaves nothing of what it said in the inbox', async () => {
     const id = await notify(belfry, `user:${sub}`, 'secret words');
     await retract(belfry, id);
@@ -117,6 +124,7 @@ describe('a notification that is taken back', () => {
     const { scheduled } = later.json as { scheduled: string };
     expect((await retract(belfry, scheduled)).status).toBe(204);
     expect((await retract(belfry, scheduled)).status).toBe(404);
+    expect(await database.rows('select from belfry.scheduled where delivered_at is null')).toEqual([]);
 
     const live = await (await belfry.stream('', { token })).isReady();
     const now = await send(belfry, {
