@@ -8,6 +8,7 @@ const MODULES = new URL('../../node_modules/', import.meta.url);
 /** React as it is published, for `require`: each module under its name. */
 const REACT = [
   ['react', 'react/cjs/react.development.js'],
+  ['react/jsx-runtime', 'react/cjs/react-jsx-runtime.development.js'],
   ['scheduler', 'scheduler/cjs/scheduler.development.js'],
   ['react-dom', 'react-dom/cjs/react-dom.development.js'],
   ['react-dom/client', 'react-dom/cjs/react-dom-client.development.js'],
@@ -20,7 +21,7 @@ const HTML = `<!doctype html><title>React</title><div id="root"></div>
 <script src="/react.js"></script>`;
 
 /** Enough of Node's loader to run them; a bundler would be a dependency of its own. */
-async function reactScript(): Promise<string> {
+export async function reactScript(): Promise<string> {
   const modules = await Promise.all(
     REACT.map(async ([name, file]) => {
       const code = await readFile(new URL(file, MODULES), 'utf8');
