@@ -1,7 +1,7 @@
 import { abortable } from './abortable.js';
 import { endpoint } from './address.js';
 import { asBelfryError, BelfryError, refusal } from './belfry.error.js';
-import type { Credential } from './credential.js';
+import { type Credential, userOf } from './credential.js';
 import type { CountsAsOf } from './event.js';
 import type { InboxOptions } from './inbox.options.js';
 import type { InboxFilter } from './inbox.state.js';
@@ -45,13 +45,14 @@ export class InboxApi {
     return this.send<InboxPage>('GET', `v1/inbox?${query}`, signal);
   }
 
-  async patch(id: string, marks: Marks, signal: AbortSignal) {
+  /** Marks are sent to their end: they were shown already when the page lost its interest. */
+  async patch(id: string, marks: Marks) {
     const path = `v1/inbox/${encodeURIComponent(id)}`;
-    return this.send<ServerItem & { readonly counts: CountsAsOf }>('PATCH', path, signal, marks);
+    return this.send<ServerItem & { readonly counts: CountsAsOf }>('PATCH', path, undefined, marks);
   }
 
-  async markAll(marks: MarkAll, signal: AbortSignal) {
-    return this.send<{ readonly counts: CountsAsOf }>('POST', 'v1/inbox/mark', signal, marks);
+  async markAll(marks: MarkAll) {
+    return this.send<{ readonly counts: CountsAsOf }>('POST', 'v1/inbox/mark', undefined, marks);
   }
 
   async preferences(signal: AbortSignal) {
@@ -63,8 +64,16 @@ export class InboxApi {
   }
 
   /** Once more with another token when this one was refused: it may have been for its time alone. */
-  private async send<T>(method: string, path: string, signal: AbortSignal, body?: object): Promise<T> {
+  private async send<T>(
+    method: string,
+    path: string,
+    signal = new AbortController().signal,
+    body?: object,
+  ): Promise<T> {
     const token = await abortable(signal, this.credential.token());
+    const user = token === undefined ? undefined : userOf(token);
+    // A mark may be on its way still when the next user signs in, and must not become theirs.
+    if (user !== undefined) this.credential.bind(user);
     try {
       return await this.sendAs<T>(token, method, path, signal, body);
     } catch (error) {
@@ -104,6 +113,8 @@ export class InboxApi {
         },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         cache: 'no-store',
+        // A mark reaches the server also when a link is followed next. Not preferences: they may be too long for it.
+        keepalive: method === 'PATCH' || method === 'POST',
         credentials,
         signal: controller.signal,
       }).then(response => read<T>(response));

@@ -129,7 +129,7 @@ export class Inbox {
     void this.load();
   }
 
-  /** Ends the stream and all requests; what is shown stays. Nothing when it was not started. */
+  /** Ends the stream and all reading; what is shown stays, and marks still arrive. Nothing when it was not started. */
   close(): void {
     this.run?.abort(new BelfryError('closed', 'The inbox was closed.'));
     this.run = undefined;
@@ -210,6 +210,7 @@ export class Inbox {
     this.loadSoon();
   }
 
+  /** @throws BelfryError when it was not started, or was closed */
   private signal(): AbortSignal {
     if (!this.run) throw new BelfryError('closed', 'Start the inbox first.');
     return this.run.signal;
@@ -320,19 +321,19 @@ export class Inbox {
   }
 
   private async mark(id: string, marks: Marks): Promise<void> {
-    const signal = this.signal();
+    this.signal();
     await this.pending.run({ id, marks }, async () => {
-      const { counts, ...item } = await this.api.patch(id, marks, signal);
+      const { counts, ...item } = await this.api.patch(id, marks);
       this.ledger.update(item, counts);
     });
   }
 
   private async markAll(marks: MarkAll): Promise<void> {
-    const signal = this.signal();
+    this.signal();
     const upTo = this.position;
     const range = upTo === undefined ? {} : { upTo };
     await this.pending.run({ ...range, marks }, async () => {
-      const { counts } = await this.api.markAll({ ...marks, ...range }, signal);
+      const { counts } = await this.api.markAll({ ...marks, ...range });
       this.ledger.mark(range, marks, counts);
     });
   }

@@ -74,6 +74,30 @@ describe('an inbox', () => {
     await counts(inbox, 2, 2);
   });
 
+  it('sends marks so that they outlive the page, and nothing else', async () => {
+    const id = server.notify('one');
+    const outliving: [string, boolean | undefined][] = [];
+    const inbox = open({
+      fetch: (url, init = {}) => {
+        if (!/stream/.test((url as URL).pathname)) outliving.push([init.method!, init.keepalive]);
+        return fetch(url, init);
+      },
+    });
+    await isOnline(inbox);
+    outliving.length = 0;
+    await inbox.setRead(id, true);
+    await inbox.markAllSeen();
+    await inbox.refresh();
+    // Browsers refuse to do it for more than 64 KiB.
+    await inbox.setPreferences({ muted: [], quietHours: null });
+    expect(outliving).toEqual([
+      ['PATCH', true],
+      ['POST', true],
+      ['GET', false],
+      ['PUT', false],
+    ]);
+  });
+
   it('misses nothing of what happens while it is offline', async () => {
     const id = server.notify('one');
     const inbox = open();
@@ -263,6 +287,37 @@ describe('a mark', () => {
     await shows(inbox, 'two', 'one');
     expect(inbox.state.items[1]!.read).toBe(false);
     await counts(inbox, 2, 2);
+  });
+
+  it('that was made before it is closed is still sent, and so is one that waits for it', async () => {
+    const ids = [server.notify('one'), server.notify('two')];
+    const inbox = open();
+    await isOnline(inbox);
+    const { arrived, release } = hold('PATCH');
+    const marked = ids.map(id => inbox.setRead(id, true));
+    await arrived;
+    inbox.close();
+    await expect(inbox.setRead(ids[0]!, false)).rejects.toMatchObject({ code: 'closed' });
+    release();
+    await Promise.all(marked);
+    expect(inbox.state.items.map(({ read }) => read)).toEqual([true, true]);
+    inbox.start();
+    await isOnline(inbox);
+    expect(inbox.state.counts.unread).toBe(0);
+  });
+
+  it.each([true, false])('is never sent as the next user (shared: %s)', async shared => {
+    const id = server.notify('one');
+    const users = ['ada', 'grace'];
+    const token = () => `x.${btoa(JSON.stringify({ sub: users.shift() }))}.x`;
+    const inbox = open({ token, shared });
+    await isOnline(inbox);
+    server.requests.length = 0;
+    server.hook = method => (method === 'PATCH' ? 401 : undefined);
+    const marked = inbox.setRead(id, true);
+    inbox.close();
+    await expect(marked).rejects.toMatchObject({ code: 'user-changed' });
+    expect(server.requests.filter(request => request.startsWith('PATCH'))).toHaveLength(1);
   });
 
   it('before the start is refused', async () => {
