@@ -50,8 +50,11 @@ export class Instance {
     readonly logs: Record<string, unknown>[],
   ) {}
 
-  /** @param env what differs from the defaults */
-  static async start(databaseUrl: string, env: NodeJS.ProcessEnv = {}): Promise<Instance> {
+  /**
+   * @param env what differs from the defaults
+   * @param listenAt a port; 0 for one that is free
+   */
+  static async start(databaseUrl: string, env: NodeJS.ProcessEnv = {}, listenAt = 0): Promise<Instance> {
     const config = loadConfig({ DATABASE_URL: databaseUrl, JWT_SECRET: SECRET, DRAIN_MS: '500', ...env });
     const logs: Record<string, unknown>[] = [];
     const app = await createApp(config, {
@@ -59,7 +62,7 @@ export class Instance {
         logs.push(JSON.parse(line) as Record<string, unknown>);
       },
     });
-    await app.listen(0, '127.0.0.1');
+    await app.listen(listenAt, '127.0.0.1');
     const { port } = app.getHttpServer().address() as AddressInfo;
     return new Instance(app, config, `http://127.0.0.1:${port}`, logs);
   }
