@@ -390,6 +390,9 @@ describe('an instance', () => {
 
   it('deletes thousands at a time until nothing is left', async () => {
     const instance = await start({ PARTITION_EVENTS: '20000' });
+    // Its own first look, a moment after the start, would take some of what is counted here.
+    clearTimeout(retention(instance)['timer']);
+    await retention(instance)['running'];
     for (let n = 0; n < 6; n++) await publish(instance, 1_000);
     await age(5_999);
     await database.rows(
