@@ -16,7 +16,7 @@ import { CursorJudge } from '../stream/cursor.judge.js';
 import { ReplayPages } from '../stream/replay.pages.js';
 import { replayPage } from '../stream/ring.page.js';
 import { Router } from '../stream/router.js';
-import { one, type Parameters, parseFilter, parseFlag } from '../stream/stream.request.js';
+import { one, type Parameters, parseFilter, parseFlag, parseLimit } from '../stream/stream.request.js';
 import { Tail } from '../tail/tail.js';
 import { Turns } from './turns.js';
 import { Waiter } from './waiter.js';
@@ -91,7 +91,7 @@ export class History implements OnModuleDestroy {
       filter: parseFilter(parameters, caller, this.config.maxTopics),
       after: one(parameters, 'after') ?? 'earliest',
       collapse: parseFlag(parameters, 'collapse'),
-      limit: parseLimit(one(parameters, 'limit')),
+      limit: parseLimit(parameters, LIMIT),
       waitUntil: performance.now() + parseWait(one(parameters, 'wait')),
     };
     let page: HistoryPage;
@@ -228,15 +228,6 @@ export class History implements OnModuleDestroy {
   private cursorOf(seq: number): string {
     return formatCursor(this.epochs.current, seq);
   }
-}
-
-function parseLimit(text: string | undefined): number {
-  if (text === undefined) return LIMIT.fallback;
-  const limit = /^\d{1,6}$/.test(text) ? Number(text) : NaN;
-  if (!(limit >= 1 && limit <= LIMIT.most)) {
-    throw new Problem('limit-invalid', `"limit" is a whole number from 1 to ${LIMIT.most}.`);
-  }
-  return limit;
 }
 
 function parseWait(text: string | undefined): number {

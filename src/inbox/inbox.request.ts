@@ -6,7 +6,7 @@ import { timeOf } from '../events/members.js';
 import { type Cursor, parseCursor } from '../log/cursor.js';
 import { isName, NAME_LENGTH } from '../log/name.js';
 import { topicFor } from '../log/topic.js';
-import { one, type Parameters } from '../stream/stream.request.js';
+import { one, type Parameters, parseLimit } from '../stream/stream.request.js';
 
 const LIMIT = { fallback: 50, most: 200 };
 /** Types that a user may mute. */
@@ -121,7 +121,7 @@ export function parsePage(parameters: Parameters): PageRequest {
     status: parseStatus(one(parameters, 'status')),
     type: type ?? null,
     before: before === undefined ? null : parseId(before),
-    limit: parseLimit(one(parameters, 'limit')),
+    limit: parseLimit(parameters, LIMIT),
   };
 }
 
@@ -156,15 +156,6 @@ function parseStatus(text: string | undefined): Status {
   const status = STATUSES.find(known => known === text);
   if (!status) throw new Problem('query-invalid', `"status" is one of ${STATUSES.join(', ')}.`);
   return status;
-}
-
-function parseLimit(text: string | undefined): number {
-  if (text === undefined) return LIMIT.fallback;
-  const limit = /^\d{1,6}$/.test(text) ? Number(text) : NaN;
-  if (!(limit >= 1 && limit <= LIMIT.most)) {
-    throw new Problem('limit-invalid', `"limit" is a whole number from 1 to ${LIMIT.most}.`);
-  }
-  return limit;
 }
 
 function isZone(name: string): boolean {

@@ -120,3 +120,17 @@ function list(parameters: Parameters, name: string): string[] {
   }
   return texts;
 }
+
+/** @throws Problem when `limit` is no whole number from 1 to `most` */
+export function parseLimit(
+  parameters: Parameters,
+  { fallback, most }: { fallback: number; most: number },
+): number {
+  const text = one(parameters, 'limit');
+  if (text === undefined) return fallback;
+  const limit = /^\d{1,6}$/.test(text) ? Number(text) : NaN;
+  if (!(limit >= 1 && limit <= most)) {
+    throw new Problem('limit-invalid', `"limit" is a whole number from 1 to ${most}.`);
+  }
+  return limit;
+}
